@@ -1,0 +1,1 @@
+"""Prompt and completion bytes: opaque while they travel, never at rest."""

@@ -1,0 +1,93 @@
+"""Engines and sessions of the two stores, the same on SQLite and PostgreSQL.
+
+A session is opened with a data use: plain columns linked to a subject are personal data too, and a read without a
+purpose has no place to happen. A transaction takes the write lock at its start on SQLite (BEGIN IMMEDIATE), so that
+read-then-write never fails half way.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.types import TypeDecorator
+
+from governance.datamap import DataUse
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes on both databases; SQLite keeps no offset, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise TypeError("a datetime without offset can't be stored")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database:
+    """One store: an engine, and sessions that state their use. `context` is what sealed columns need to open."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.sqlite = url.startswith("sqlite")
+        # hide_parameters keeps values out of exception text; callers still log the type alone.
+        options: dict[str, Any] = {"hide_parameters": True, "echo": False}
+        if not self.sqlite:
+            options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+        self.engine: AsyncEngine = create_async_engine(url, **options)
+        self.context: dict[str, Any] = {}
+        if self.sqlite:
+            _prepare_sqlite(self.engine)
+        self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+    @asynccontextmanager
+    async def session(self, use: DataUse) -> AsyncIterator[AsyncSession]:
+        """A session for reading, for one declared use."""
+        async with AsyncSession(self.engine, expire_on_commit=False, info={**self.context, "use": use}) as session:
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self, use: DataUse) -> AsyncIterator[AsyncSession]:
+        """A session that commits at the end of the block, or changes nothing."""
+        info = {**self.context, "use": use}
+        async with AsyncSession(self._writing, expire_on_commit=False, info=info) as session, session.begin():
+            yield session
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    path = engine.url.database
+    if path:
+        # Created before the driver does, so that it is never readable by others.
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Path(path).touch(mode=0o600)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _pragmas(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "busy_timeout=15000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))

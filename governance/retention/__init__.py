@@ -1,0 +1,1 @@
+"""How long stored data is kept: the rules, and what enforces them."""

@@ -1,0 +1,1 @@
+"""Sealing: envelopes, keys of subjects and services, handles that open for a declared use only."""

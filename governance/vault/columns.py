@@ -1,0 +1,72 @@
+"""SQLAlchemy types and events of sealed columns: what is bound is an envelope, what is read is a handle."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import Dialect, LargeBinary, event
+from sqlalchemy.orm import Mapper, QueryContext
+from sqlalchemy.types import TypeDecorator
+
+from governance.datamap import Base
+from governance.vault.keys import KeyStore
+from governance.vault.sealed import Sealed, bind_loaded, seal_value
+
+T = TypeVar("T")
+
+
+class SealedType(TypeDecorator[Sealed[Any]]):
+    """A column of envelopes. Takes `Sealed` values only: a plain one is a TypeError, without its text."""
+
+    impl = LargeBinary
+    cache_ok = True
+    seals = True
+
+    def __init__(self, kind: type[Any] = str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Sealed[Any] | None, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        if not isinstance(value, Sealed):
+            raise TypeError("a sealed column takes sealed values only")
+        return value.envelope
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> Sealed[Any] | None:
+        return Sealed(bytes(value), self.kind) if value is not None else None
+
+
+def sealed_names(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """Names of a mapped class's sealed columns."""
+    return tuple(column.name for column in mapper.local_table.columns if isinstance(column.type, SealedType))
+
+
+async def seal(keys: KeyStore, row: Base, **values: Any) -> None:
+    """Seal values into a row's columns by name. The row has its id, and its subject where it has one, already."""
+    table = row.__table__
+    for name, value in values.items():
+        column = table.columns[name]
+        kind = column.type
+        if not isinstance(kind, SealedType):
+            raise TypeError(f"{name} is no sealed column")
+        place = f"{row.__tablename__}.{name}"
+        declaration = column.info["declaration"]
+        subject_id = getattr(row, "subject_id", None)
+        sealed = await seal_value(keys, declaration, place, kind.kind, value, subject_id, row.id)  # type: ignore[attr-defined]
+        setattr(row, name, sealed)
+
+
+def _bind(target: Any, session: Any, attributes: Any = None) -> None:
+    names = sealed_names(target.__mapper__)
+    keys = session.info.get("keys") if session is not None and names else None
+    if keys is not None:
+        bind_loaded(target, names, keys)
+
+
+@event.listens_for(Base, "load", propagate=True)
+def _on_load(target: Any, context: QueryContext) -> None:
+    _bind(target, context.session)
+
+
+@event.listens_for(Base, "refresh", propagate=True)
+def _on_refresh(target: Any, context: QueryContext, attributes: Any) -> None:
+    _bind(target, context.session)

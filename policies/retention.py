@@ -1,0 +1,61 @@
+"""Reads `retention.yaml` of a policy version."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from governance.errors import ConfigurationError
+from governance.retention.schedule import Rule, Schedule
+
+IN_FORCE = Path(__file__).parent / "privacy" / "2026-03"
+_DURATION = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str
+    title: str
+    starts: Literal[
+        "row_created", "year_end", "account_closed", "key_revoked", "session_expired", "lease_closed", "service_ended"
+    ]
+    period: str
+    action: Literal["delete", "aggregate_then_delete", "shred", "null", "pseudonymise"]
+    basis: str
+    source: str
+    owner: str
+
+    @field_validator("period")
+    @classmethod
+    def _iso_8601(cls, value: str) -> str:
+        if not _DURATION.fullmatch(value):
+            raise ValueError("is no ISO 8601 duration")
+        return value
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rules: list[_Rule]
+
+
+def load(folder: Path = IN_FORCE) -> Schedule:
+    """The schedule of a version's folder. Raises ConfigurationError naming the file and the place."""
+    path = folder / "retention.yaml"
+    try:
+        parsed = _File.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ConfigurationError(f"{path.name}: {where}: {fault['msg']}.") from None
+    except (OSError, yaml.YAMLError):
+        raise ConfigurationError(f"{path.name} of the policy version can't be read.") from None
+    rules: dict[str, Rule] = {}
+    for rule in parsed.rules:
+        if rule.id in rules:
+            raise ConfigurationError(f"{path.name}: the rule {rule.id!r} stands twice.")
+        rules[rule.id] = Rule(**rule.model_dump())
+    return Schedule(rules)

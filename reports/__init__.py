@@ -1,0 +1,1 @@
+"""Reports, each generated from declarations, registers or evidence, never typed in."""

@@ -1,0 +1,138 @@
+"""Sealed values: what prints, what opens, for which use."""
+
+import copy
+import json
+import pickle
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Uuid, select, text
+from sqlalchemy.orm import Mapped
+
+from governance.datamap import AtRest, Base, DataUse, OnErasure, declared
+from governance.db import Database
+from governance.errors import KeyUnavailable, SealBroken, UseRefused
+from governance.ids import uuid7
+from governance.vault.columns import SealedType, seal
+from governance.vault.keys import KeyStore
+from governance.vault.sealed import Sealed, openings
+
+Stores = tuple[Database, KeyStore]
+_ROW = {"retention": "account", "on_erasure": OnErasure.DELETE}
+_USES = (DataUse.SERVICE,)
+
+
+class Note(Base):
+    """A table of this test alone."""
+
+    __tablename__ = "test_note"
+    id: Mapped[UUID] = declared(Uuid, 9100, "user.unique_id", _USES, primary_key=True, **_ROW)
+    subject_id: Mapped[UUID | None] = declared(Uuid, 9101, "user.unique_id", _USES, nullable=True, **_ROW)
+    words: Mapped[Sealed[str]] = declared(
+        SealedType(str), 9102, "user.content.private", _USES, at_rest=AtRest.SEALED, **_ROW
+    )
+    other: Mapped[Sealed[str] | None] = declared(
+        SealedType(str), 9103, "user.content.private", _USES, at_rest=AtRest.SEALED, nullable=True, **_ROW
+    )
+
+
+async def add(stores: Stores, subject: UUID | None, words: str) -> Note:
+    data, keys = stores
+    if subject is not None and keys.cached_subject_key(subject) is None:
+        await keys.create_subject_key(subject)
+    note = Note(id=uuid7(), subject_id=subject)
+    await seal(keys, note, words=words)
+    async with data.transaction(DataUse.SERVICE) as session:
+        session.add(note)
+    return note
+
+
+async def load(stores: Stores, note_id: UUID) -> Note:
+    async with stores[0].session(DataUse.SERVICE) as session:
+        return (await session.execute(select(Note).where(Note.id == note_id))).scalar_one()
+
+
+async def test_a_value_opens_for_its_declared_use_and_is_counted(stores: Stores) -> None:
+    note = await load(stores, (await add(stores, uuid7(), "ada@example.org")).id)
+    before = openings["test_note.words", DataUse.SERVICE]
+    assert await note.words.open(DataUse.SERVICE) == "ada@example.org"
+    assert openings["test_note.words", DataUse.SERVICE] == before + 1
+
+
+async def test_another_use_is_refused(stores: Stores) -> None:
+    note = await load(stores, (await add(stores, uuid7(), "x")).id)
+    with pytest.raises(UseRefused, match=r"test_note\.words"):
+        await note.words.open(DataUse.ANALYTICS)
+
+
+async def test_a_value_without_a_subject_is_under_a_service_key(stores: Stores) -> None:
+    note = await load(stores, (await add(stores, None, "contact")).id)
+    assert await note.words.open(DataUse.SERVICE) == "contact"
+
+
+@pytest.mark.parametrize("move", ["row", "column", "subject"])
+async def test_a_value_moved_in_the_database_fails_to_open(stores: Stores, move: str) -> None:
+    data, _ = stores
+    subject = uuid7()
+    first, second = await add(stores, subject, "one"), await add(stores, subject, "two")
+    stranger = await add(stores, uuid7(), "three")
+    statement = {
+        "row": "UPDATE test_note SET words = (SELECT words FROM test_note WHERE id = :a) WHERE id = :b",
+        "column": "UPDATE test_note SET other = (SELECT words FROM test_note WHERE id = :b) WHERE id = :b",
+        "subject": "UPDATE test_note SET subject_id = (SELECT subject_id FROM test_note WHERE id = :c) WHERE id = :b",
+    }[move]
+    plain = (lambda value: value.hex) if data.sqlite else (lambda value: value)
+    bound = {
+        name: plain(note.id) for name, note in (("a", first), ("b", second), ("c", stranger)) if f":{name}" in statement
+    }
+    async with data.transaction(DataUse.SERVICE) as session:
+        await session.execute(text(statement), bound)
+    moved = await load(stores, second.id)
+    handle = moved.other if move == "column" else moved.words
+    assert handle is not None
+    with pytest.raises(SealBroken):
+        await handle.open(DataUse.SERVICE)
+
+
+async def test_nothing_opens_after_the_key_is_gone(stores: Stores) -> None:
+    _, keys = stores
+    note = await load(stores, (await add(stores, uuid7(), "gone")).id)
+    keys.forget()
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        await session.execute(text("DELETE FROM subject_key"))
+    with pytest.raises(KeyUnavailable):
+        await note.words.open(DataUse.SERVICE)
+
+
+async def test_a_plain_value_can_not_be_stored(stores: Stores) -> None:
+    note = Note(id=uuid7(), subject_id=None, words="plain secret")
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        async with stores[0].transaction(DataUse.SERVICE) as session:
+            session.add(note)
+    assert "plain secret" not in str(caught.value)
+
+
+async def test_a_handle_shows_nothing(stores: Stores) -> None:
+    handle = (await load(stores, (await add(stores, uuid7(), "secret words")).id)).words
+    assert {repr(handle), str(handle), f"{handle}", "%s" % handle} == {"***"}
+    refused = (
+        lambda: pickle.dumps(handle),
+        lambda: copy.copy(handle),
+        lambda: json.dumps({"a": handle}),
+        lambda: handle == "secret words",
+        lambda: list(handle),  # type: ignore[call-overload]
+        lambda: len(handle),  # type: ignore[arg-type]
+        lambda: handle.__html__(),
+    )
+    for attempt in refused:
+        with pytest.raises(TypeError) as caught:
+            attempt()
+        assert "secret words" not in str(caught.value)
+
+
+async def test_a_handle_that_was_not_loaded_with_its_row_opens_nothing(stores: Stores) -> None:
+    note = await add(stores, uuid7(), "x")
+    async with stores[0].session(DataUse.SERVICE) as session:
+        handle = (await session.execute(select(Note.words).where(Note.id == note.id))).scalar_one()
+    with pytest.raises(RuntimeError):
+        await handle.open(DataUse.SERVICE)
