@@ -1,0 +1,1 @@
+"""The AI API router: one endpoint, one key, prepaid Credits, every model."""

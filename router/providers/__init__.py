@@ -1,0 +1,1 @@
+"""Upstream providers: who they are, what they promise about data, and the wire formats they speak."""

@@ -1,0 +1,101 @@
+"""Product settings on top of those that every command honours (governance/settings.py). Units stand last in names."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from governance.settings import GovernanceSettings
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(GovernanceSettings):
+    """Everything that `serve` and the other commands read."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Serving processes on this machine.")
+    public_url: str | None = Field(None, description="How people reach the service; used in mails. Default: host and port.")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; with tls_key the service speaks TLS.")
+    tls_key: Path | None = Field(None, description="PEM private key.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses or networks whose X-Forwarded-For names the client; comma-separated."
+    )
+
+    providers: Path | None = Field(None, description="A providers.yaml that alone defines providers and models.")
+    allow_insecure_upstreams: bool = Field(False, description="Production: accept plain-http or loopback upstreams.")
+    simulator: Literal["auto", "on", "off"] = Field(
+        "auto", description="Local upstream simulator; auto: in development while no provider key is set."
+    )
+    upstream_attempts_max: int = Field(3, ge=1, le=10, description="Attempts per request over all its providers.")
+    upstream_backoff_seconds: float = Field(0.25, ge=0, le=30, description="First wait before the same provider again.")
+    upstream_connect_seconds: Seconds = Field(5, description="To connect to a provider.")
+    upstream_first_byte_seconds: Seconds = Field(120, description="Until a provider's answer begins.")
+    upstream_idle_seconds: Seconds = Field(120, description="Between two pieces of a provider's answer.")
+    upstream_total_seconds: Seconds = Field(900, description="For one request over all attempts.")
+    upstream_answer_bytes_max: int = Field(64 * 2**20, ge=1024, description="Largest answer that is not a stream.")
+    breaker: bool = Field(True, description="Stop asking a provider that keeps failing.")
+    breaker_failures: int = Field(5, ge=1, description="Failures in a row that open the breaker.")
+    breaker_cooldown_seconds: Seconds = Field(15, description="How long it stays open before one request tries again.")
+
+    tiers: Path | None = Field(None, description="A limits.yaml with rate limits per tier.")
+    demo_credits: int = Field(10, ge=0, le=1_000_000, description="Credits of the first-run account.")
+    sign_up_credits_microcredits: int = Field(0, ge=0, description="Micro-credits that a confirmed sign-up receives.")
+    sign_in_attempts_per_minute: int = Field(10, ge=1, description="Per client address and per account.")
+    sign_up_attempts_per_minute: int = Field(5, ge=1, description="Per client address; password resets count too.")
+    session_hours: int = Field(12, ge=1, le=24 * 30, description="How long a sign-in lasts.")
+    principal_cache_seconds: float = Field(5, ge=0, le=60, description="How long a key stays known without a look-up.")
+
+    head_bytes_max: int = Field(32 * 1024, ge=1024, description="Request line and headers.")
+    headers_max: int = Field(100, ge=8, description="Number of request headers.")
+    head_seconds_max: Seconds = Field(10, description="Until a request's head is complete.")
+    body_bytes_max: int = Field(32 * 2**20, ge=1024, description="Largest request body.")
+    body_idle_seconds_max: Seconds = Field(20, description="Between two pieces of a request body.")
+    body_bytes_per_second_min: int = Field(100, ge=1, description="Slowest body, after the first ten seconds.")
+    keepalive_seconds: Seconds = Field(75, description="An idle connection is closed after this.")
+    connections_max: int = Field(10_000, ge=1, description="Open connections per process.")
+
+    mailgun_key: SecretStr | None = Field(None, description="Mailgun API key; without it mails stay in the outbox.")
+    mailgun_domain: str | None = Field(None, description="Mailgun sending domain.")
+    mailgun_url: str = Field("https://api.mailgun.net", description="Mailgun API address (EU: https://api.eu.mailgun.net).")
+    mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                ipaddress.ip_network(part)
+            except ValueError:
+                raise ValueError("holds something that is no address or network") from None
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("VALUEAPI_TLS_CERT and VALUEAPI_TLS_KEY go together: only one of them is set.")
+        for name, file in (("TLS_CERT", self.tls_cert), ("TLS_KEY", self.tls_key), ("PROVIDERS", self.providers),
+                           ("TIERS", self.tiers)):  # fmt: skip
+            if file is not None and not file.is_file():
+                raise ValueError(f"VALUEAPI_{name} names a file that doesn't exist.")
+        if (self.mailgun_key is None) != (self.mailgun_domain is None):
+            raise ValueError("VALUEAPI_MAILGUN_KEY and VALUEAPI_MAILGUN_DOMAIN go together: only one of them is set.")
+        if self.production and self.simulator == "on":
+            raise ValueError("VALUEAPI_SIMULATOR=on contradicts VALUEAPI_MODE=production.")
+        return self
+
+    def base_url(self) -> str:
+        """Where people reach the service."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        shown = "127.0.0.1" if self.host in ("0.0.0.0", "::") else host  # noqa: S104
+        return f"{'https' if self.tls_cert else 'http'}://{shown}:{self.port}"
