@@ -1,0 +1,258 @@
+"""The gateway's paths as a raw ASGI application: bytes in, bytes out. No framework sees a body.
+
+Reads top to bottom as one request does: head, key, body, admission, attempts, relay. A body is read only after the key
+is known to be good; errors take the caller's own shape in one place.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from governance import events
+from governance.bodies.body import Body
+from router.accounts.directory import KeyDirectory
+from router.accounts.principal import Principal
+from router.billing.purse import Purse
+from router.errors import (
+    BodyTooLarge,
+    GatewayError,
+    InvalidKey,
+    InvalidRequest,
+    MethodNotAllowed,
+    Unavailable,
+    UnknownRoute,
+    render,
+    stream_event,
+)
+from router.gateway import admission, caller, models_list, relay
+from router.gateway.admission import Admission, Limited
+from router.gateway.attempts import Attempts
+from router.gateway.call import Admitted, Call, RequestName
+from router.gateway.caller import Caller, TrustedProxies
+from router.gateway.metrics import Metrics
+from router.gateway.ratelimit import RateLimiter
+from router.gateway.ratelimit import headers as limit_headers
+from router.gateway.reply import Reply, Send
+from router.gateway.routes import Match
+from router.gateway.settlement import Settlement
+from router.providers.catalog import Catalog
+from router.surface import Dialect, Endpoint, Header
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_log = structlog.get_logger("gateway")
+
+
+class CallerLeft(Exception):
+    """The caller closed the connection: nobody is there to answer."""
+
+
+class Gateway:
+    """Serves what `routes.match` found."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        directory: KeyDirectory,
+        admission: Admission,
+        attempts: Attempts,
+        purse: Purse,
+        limiter: RateLimiter,
+        proxies: TrustedProxies,
+        metrics: Metrics,
+        body_bytes_max: int,
+        answer_bytes_max: int,
+    ) -> None:
+        self._catalog = catalog
+        self._directory = directory
+        self._admission = admission
+        self._attempts = attempts
+        self._purse = purse
+        self._limiter = limiter
+        self._proxies = proxies
+        self._metrics = metrics
+        self._body_bytes_max = body_bytes_max
+        self._answer_bytes_max = answer_bytes_max
+        self.closed: str | None = None
+
+    async def serve(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens."""
+        name, reply, started_ns = RequestName(), Reply(send), time.perf_counter_ns()
+        endpoint = match.endpoint.value if match.endpoint else "models" if match.models else "other"
+        dialect = match.dialect
+        status = 499
+        self._metrics.in_flight.inc()
+        try:
+            head = caller.read(scope["headers"])
+            dialect = caller.models_dialect(head, match.dialect) if match.models else match.dialect
+            await self._serve(match, dialect, scope, head, receive, reply, name, started_ns)
+            status = reply.status or 499
+        except CallerLeft:
+            pass
+        except GatewayError as error:
+            status = error.status
+            await self._fail(error, dialect, reply, name)
+        except Exception as error:
+            status = 500
+            self._record(error, endpoint)
+            await self._fail(GatewayError("Something went wrong here; it was nothing you did."), dialect, reply, name)
+        finally:
+            self._metrics.in_flight.dec()
+            self._metrics.requests.labels(endpoint, str(status)).inc()
+            self._metrics.seconds.labels(endpoint).observe((time.perf_counter_ns() - started_ns) / 1e9)
+
+    async def _serve(
+        self, match: Match, dialect: Dialect, scope: Scope, head: Caller, receive: Receive, reply: Reply,
+        name: RequestName, started_ns: int,
+    ) -> None:  # fmt: skip
+        caller.check_query(scope["query_string"])
+        principal = await self._known(head)
+        admission.check_subject(principal)
+        if match.refusal is not None:
+            raise _refusal(match.refusal)
+        _check_method(scope["method"], match)
+        if match.endpoint is None:
+            own, _ = self._admission.own_constraints(principal)
+            body = models_list.models(self._catalog, own, dialect, match.model)
+            await reply.whole(
+                200, [(b"content-type", b"application/json"), (Header.REQUEST_ID.encode(), name.text.encode())], body
+            )
+            return
+        if self.closed is not None:
+            raise Unavailable(self.closed, retry_after_s=30)
+        _check_content(head)
+        call = Call(
+            id=name.id,
+            request_id=name.text,
+            dialect=dialect,
+            endpoint=match.endpoint,
+            path_model=match.model,
+            json_array=match.endpoint is Endpoint.STREAM_GENERATE and b"alt=sse" not in scope["query_string"].split(b"&"),
+            caller=head,
+            client_ip=self._proxies.client((scope.get("client") or (None,))[0], head.forwarded_for),
+            principal=principal,
+            body=await self._read(head, receive),
+            started_ns=started_ns,
+        )
+        await self._watched(self._answer(call, reply), receive)
+
+    async def _known(self, head: Caller) -> Principal:
+        """Raises InvalidKey before a byte of the body is read."""
+        if head.key is None:
+            raise InvalidKey("No API key: send it as Authorization: Bearer, x-api-key or x-goog-api-key.")
+        return self._directory.cached(head.key) or await self._directory.find(head.key)
+
+    async def _read(self, head: Caller, receive: Receive) -> Body:
+        if head.content_length is not None and head.content_length > self._body_bytes_max:
+            raise BodyTooLarge(f"The body is larger than {self._body_bytes_max} bytes.")
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise CallerLeft
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > self._body_bytes_max:
+                raise BodyTooLarge(f"The body is larger than {self._body_bytes_max} bytes.")
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return Body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    async def _watched(self, answering: Any, receive: Receive) -> None:
+        """Run the answer; cancel it at once when the caller leaves, so that the upstream is cancelled too."""
+        answer = asyncio.ensure_future(answering)
+        left = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                answer.cancel()
+                with suppress(asyncio.CancelledError):
+                    await answer
+                raise CallerLeft
+            await answer
+        finally:
+            for task in (answer, left):
+                if not task.done():
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+
+    async def _answer(self, call: Call, reply: Reply) -> None:
+        admitted = await self._admission.admit(call)
+        settlement = Settlement(admitted, self._purse, self._limiter)
+        try:
+            await self._relay(admitted, reply, settlement)
+        except Exception as error:
+            settlement.close(error.status if isinstance(error, GatewayError) else 500, "failed")
+            raise
+        finally:
+            # Still open only where the caller left before any provider answered: nothing was produced.
+            settlement.close(499, "cancelled")
+            self._metrics.charged.inc(settlement.charge_microcredits or 0)
+            await settlement.correct_limits()
+
+    async def _relay(self, admitted: Admitted, reply: Reply, settlement: Settlement) -> None:
+        served = await self._attempts.first_answer(admitted)
+        try:
+            if served.answer.status >= 400:
+                await relay.caller_fault(admitted, served, reply, settlement)
+            elif admitted.peek.stream:
+                await relay.Stream(admitted, served, reply, settlement).run()
+            else:
+                await relay.whole(admitted, served, reply, settlement, self._answer_bytes_max)
+        finally:
+            await served.answer.aclose()
+
+    async def _fail(self, error: GatewayError, dialect: Dialect, reply: Reply, name: RequestName) -> None:
+        if reply.status is not None:
+            # Within a stream the relay has said it already; anything else must not look like a whole answer.
+            if not reply.ended:
+                await reply.end(stream_event(error, dialect, name.text))
+            return
+        status, head, body = render(error, dialect, name.text)
+        if isinstance(error, Limited):
+            head = [pair for pair in head if pair[0] != b"retry-after"] + limit_headers(error.verdict, dialect)
+        if status in (401, 413):
+            head.append((b"connection", b"close"))  # the rest of the body is never read
+        await reply.whole(status, head, body)
+
+    def _record(self, error: Exception, endpoint: str) -> None:
+        """Type and place only: the text of an exception can quote what it met."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+        kind = type(error).__name__
+        self._metrics.failures.labels(kind).inc()
+        _log.error("internal error", type=kind, place=place, endpoint=endpoint)
+        events.emit("gateway:request:internal_error", {"type": kind, "place": place})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _check_method(method: str, match: Match) -> None:
+    wanted = "POST" if match.endpoint is not None else "GET"
+    if method != wanted and not (method == "HEAD" and wanted == "GET"):
+        raise MethodNotAllowed(f"This path takes {wanted}.")
+
+
+def _check_content(head: Caller) -> None:
+    if head.content_encoding not in (b"", b"identity"):
+        raise InvalidRequest("A compressed request body isn't taken: send it without content-encoding.")
+    if head.content_type not in (b"", b"application/json"):
+        raise InvalidRequest("The body must be JSON, sent as application/json.", code="unsupported_content_type")
+
+
+def _refusal(why: str) -> GatewayError:
+    if why:
+        return UnknownRoute(f"This isn't offered here: {why}", code="not_offered")
+    return UnknownRoute("There is no such path here.")
+

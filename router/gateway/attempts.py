@@ -1,0 +1,170 @@
+"""From routes to one upstream answer: order, retries with backoff, fallback, breaker, time limits. Before the first byte.
+
+What an upstream's status means to us:
+    2xx                 the answer
+    401, 403            our key's trouble: an operator event, next provider, 502 at the end
+    400, 413, 415, 422  the caller's request: handed on as it is
+    404, 405, 3xx       our configuration's trouble: next provider, 502 at the end; a redirect is never followed
+    408, 409, 429, 5xx  passing trouble: retried with backoff, next provider, then 429, 503 or 502
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from governance import events
+from router.errors import GatewayError, InvalidRequest, RateLimited, Unavailable, UpstreamFailed, UpstreamTimedOut
+from router.gateway.breaker import Breaker
+from router.gateway.call import Admitted
+from router.gateway.prepare import Prepared, prepare
+from router.gateway.upstream import (
+    ConnectFailed,
+    Timeouts,
+    Upstream,
+    UpstreamAnswer,
+    UpstreamError,
+    UpstreamRequest,
+    UpstreamTimeout,
+)
+from router.providers.catalog import Route
+
+_CALLERS_OWN = frozenset({400, 413, 415, 422})
+_OUR_KEY = frozenset({401, 403})
+_PASSING = frozenset({408, 409, 425, 429})
+_RETRY_AFTER_MAX_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSettings:
+    """`attempts_max` counts over all providers; times in seconds."""
+
+    attempts_max: int
+    backoff_s: float
+    connect_s: float
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+
+
+@dataclass(slots=True, repr=False)
+class Served:
+    """The answer that the caller gets, and from whom: a 2xx, or a 4xx that is about the caller's own request."""
+
+    route: Route
+    prepared: Prepared
+    answer: UpstreamAnswer
+
+
+class Attempts:
+    """Tries an admitted call's routes until one answers."""
+
+    def __init__(
+        self, upstream: Upstream, breaker: Breaker, settings: AttemptSettings, pseudonym_key: bytes
+    ) -> None:
+        self._upstream = upstream
+        self._breaker = breaker
+        self._settings = settings
+        self._pseudonym_key = pseudonym_key
+
+    async def first_answer(self, admitted: Admitted) -> Served:
+        """Raises the GatewayError that the last attempt ended in."""
+        until = time.monotonic() + self._settings.total_s
+        failure: GatewayError = Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
+        for number, route in enumerate(self._plan(admitted.routes)):
+            host = route.base.authority
+            if not self._breaker.allow(route.provider.id, host):
+                continue
+            outcome = await self._attempt(admitted, route, until)
+            if isinstance(outcome, Served):
+                return outcome
+            failure = outcome
+            wait_s = self._wait_s(number, failure)
+            if time.monotonic() + wait_s >= until:
+                break
+            await asyncio.sleep(wait_s)
+        raise failure
+
+    def _plan(self, routes: list[Route]) -> Iterator[Route]:
+        """Each provider once in order, then round again, up to the number of attempts."""
+        for number in range(self._settings.attempts_max):
+            yield routes[number % len(routes)]
+
+    def _wait_s(self, number: int, failure: GatewayError) -> float:
+        wait_s: float = self._settings.backoff_s * 2**number * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+        asked_s = failure.retry_after_s or 0
+        return max(wait_s, float(asked_s)) if asked_s <= _RETRY_AFTER_MAX_S else wait_s
+
+    async def _attempt(self, admitted: Admitted, route: Route, until: float) -> Served | GatewayError:
+        provider, host = route.provider.id, route.base.authority
+        try:
+            prepared = prepare(admitted, route, self._pseudonym_key)
+        except GatewayError:
+            self._breaker.abandoned(provider, host)
+            raise
+        request = UpstreamRequest("POST", prepared.url, prepared.headers, prepared.body, self._timeouts(until))
+        try:
+            answer = await self._upstream.send(request)
+        except UpstreamError as error:
+            self._breaker.failed(provider, host)
+            return _unreachable(error)
+        except BaseException:
+            # The caller left: the upstream has shown neither.
+            self._breaker.abandoned(provider, host)
+            raise
+        if 200 <= answer.status < 300 or answer.status in _CALLERS_OWN:
+            self._breaker.succeeded(provider, host)
+            return Served(route, prepared, answer)
+        if answer.status >= 500:
+            self._breaker.failed(provider, host)
+        else:
+            self._breaker.succeeded(provider, host)
+        failure = _refused(answer, provider)
+        await answer.aclose()
+        return failure
+
+    def _timeouts(self, until: float) -> Timeouts:
+        settings = self._settings
+        total_s = max(0.001, until - time.monotonic())
+        return Timeouts(settings.connect_s, settings.first_byte_s, settings.idle_s, total_s, settings.first_byte_s)
+
+
+def _unreachable(error: UpstreamError) -> GatewayError:
+    if isinstance(error, UpstreamTimeout):
+        return UpstreamTimedOut("The provider took too long to answer.")
+    if isinstance(error, ConnectFailed):
+        return Unavailable("The provider can't be reached.", retry_after_s=2)
+    return UpstreamFailed("The provider broke the connection off.")
+
+
+def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
+    status = answer.status
+    retry_after_s = _retry_after_s(answer)
+    if status in _OUR_KEY:
+        events.emit("gateway:provider:key_refused", {"provider": provider, "status": status})
+        return UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
+    if status == 429:
+        return RateLimited("The provider is limiting this service at the moment.", code="provider_rate_limited",
+                           retry_after_s=retry_after_s or 5)  # fmt: skip
+    if status in (503, 529):
+        return Unavailable("The provider is overloaded.", retry_after_s=retry_after_s or 5)
+    if status >= 500 or status in _PASSING:
+        return UpstreamFailed("The provider failed.")
+    events.emit("gateway:provider:unexpected_status", {"provider": provider, "status": status})
+    if 300 <= status < 400:
+        return UpstreamFailed("The provider answered with a redirect, which is never followed.")
+    return UpstreamFailed("The provider doesn't know what it was asked for.")
+
+
+def _retry_after_s(answer: UpstreamAnswer) -> int | None:
+    """Whole seconds only; a date isn't worth trusting an upstream's clock for."""
+    text = answer.headers.get("retry-after", "").strip()
+    return min(int(text), 3600) if text.isascii() and text.isdigit() and len(text) < 8 else None
+
+
+def caller_error(served: Served, body: bytes) -> GatewayError:
+    """A translated request's 4xx in our words, with the provider's message to the caller where it has one."""
+    translation = served.prepared.translation
+    message = translation.error_message(body) if translation is not None else None
+    return InvalidRequest(message or "The provider refused the request.", code="provider_refused_request")

@@ -1,0 +1,66 @@
+"""The values that travel along the hot path, each made by one step and read by the next."""
+
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from governance.bodies.body import Body
+from governance.ids import uuid7
+from router.accounts.principal import Principal
+from router.billing.purse import Reservation
+from router.gateway.caller import Caller
+from router.gateway.ratelimit import Verdict, Want
+from router.providers.catalog import Model, Route
+from router.providers.constraints import Constraints
+from router.providers.dialects import Peek
+from router.providers.scan import Scan
+from router.surface import Dialect, Endpoint
+
+
+@dataclass(slots=True, repr=False)
+class Call:
+    """A request whose key is known and whose body is read. `id` is also the usage row's id and the charge's key."""
+
+    id: UUID
+    request_id: str
+    dialect: Dialect
+    endpoint: Endpoint
+    path_model: str | None
+    json_array: bool
+    caller: Caller
+    client_ip: str | None
+    principal: Principal
+    body: Body
+    started_ns: int
+
+    def latency_ms(self) -> int:
+        """Since the request's head was read."""
+        return (time.perf_counter_ns() - self.started_ns) // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Admitted:
+    """A call that may be served: by which routes, under which rules, with Credits set aside."""
+
+    call: Call
+    scan: Scan
+    peek: Peek
+    model: Model
+    routes: list[Route]
+    constraints: Constraints
+    zdr: bool
+    allow_store: bool
+    wanted: list[Want]
+    verdict: Verdict
+    reservation: Reservation
+
+
+@dataclass(slots=True)
+class RequestName:
+    """A request's id, as UUID and as `x-request-id`."""
+
+    id: UUID = field(default_factory=uuid7)
+
+    @property
+    def text(self) -> str:
+        return f"req_{self.id.hex}"

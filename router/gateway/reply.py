@@ -1,0 +1,40 @@
+"""Writes one answer to the caller: head once, then pieces, then the end. The only writer of response bytes."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class Reply:
+    """`status` is None until the head went out; `ended` once the last byte did."""
+
+    __slots__ = ("_send", "ended", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+        self.ended = False
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer with its length."""
+        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self.end(body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """The head. Answers hold personal content: no cache may keep them (RFC 9111 section 5.2.2.5)."""
+        self.status = status
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, (b"cache-control", b"no-store")]}
+        )
+
+    async def piece(self, data: bytes) -> None:
+        """Some bytes of the body, sent at once."""
+        if data:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """The last bytes."""
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
