@@ -6,6 +6,7 @@ ValueAPIError
 ├── VaultError                  nothing partial is ever returned
 │   ├── UseRefused              the column doesn't declare this use, or the subject's key may no longer serve it
 │   ├── KeyUnavailable          unknown, destroyed or unreadable key
+│   │   └── KeyGone             destroyed or never made: its values are noise for ever
 │   └── SealBroken              ciphertext, commitment or associated data don't agree
 ├── NotFound
 ├── Conflict                    same key with different input, or a state that forbids the step
@@ -35,6 +36,10 @@ class UseRefused(VaultError):
 
 class KeyUnavailable(VaultError):
     """The key is unknown, destroyed or can't be unwrapped with the key-encryption key at hand."""
+
+
+class KeyGone(KeyUnavailable):
+    """The key was destroyed or never made: whatever was sealed under it is noise, and no retry will help."""
 
 
 class SealBroken(VaultError):

@@ -14,7 +14,7 @@ from governance.db import UtcDateTime
 from governance.ids import uuid7
 from governance.vault.keys import KeyStore
 
-_USES = (DataUse.SERVICE, DataUse.LEGAL_OBLIGATION)
+_USES = (DataUse.SERVICE, DataUse.AUTHENTICATION, DataUse.SUPPORT, DataUse.LEGAL_OBLIGATION)
 
 
 class SubjectState(StrEnum):

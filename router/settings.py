@@ -18,7 +18,9 @@ class Settings(GovernanceSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Serving processes on this machine.")
-    public_url: str | None = Field(None, description="How people reach the service; used in mails. Default: host and port.")
+    public_url: str | None = Field(
+        None, description="How people reach the service; used in mails. Default: host and port."
+    )
     tls_cert: Path | None = Field(None, description="PEM certificate chain; with tls_key the service speaks TLS.")
     tls_key: Path | None = Field(None, description="PEM private key.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -60,7 +62,9 @@ class Settings(GovernanceSettings):
 
     mailgun_key: SecretStr | None = Field(None, description="Mailgun API key; without it mails stay in the outbox.")
     mailgun_domain: str | None = Field(None, description="Mailgun sending domain.")
-    mailgun_url: str = Field("https://api.mailgun.net", description="Mailgun API address (EU: https://api.eu.mailgun.net).")
+    mailgun_url: str = Field(
+        "https://api.mailgun.net", description="Mailgun API address (EU: https://api.eu.mailgun.net)."
+    )
     mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
 
     @field_validator("trusted_proxies", mode="before")

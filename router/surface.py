@@ -96,7 +96,9 @@ GATEWAY_PATHS: dict[Endpoint, Path] = {
     Endpoint.COUNT_TOKENS: Path("POST", "/v1/messages/count_tokens", "Count a message's tokens.", (Dialect.ANTHROPIC,)),
     Endpoint.GENERATE: Path("POST", "/v1beta/models/{model}:generateContent", "Generate; /v1 too.", (Dialect.GOOGLE,)),
     Endpoint.STREAM_GENERATE: Path(
-        "POST", "/v1beta/models/{model}:streamGenerateContent", "Stream as JSON array, or `?alt=sse`; /v1 too.",
+        "POST",
+        "/v1beta/models/{model}:streamGenerateContent",
+        "Stream as JSON array, or `?alt=sse`; /v1 too.",
         (Dialect.GOOGLE,),
     ),
     Endpoint.GOOGLE_COUNT_TOKENS: Path(
@@ -105,7 +107,9 @@ GATEWAY_PATHS: dict[Endpoint, Path] = {
 }
 
 MODELS_PATH = Path(
-    "GET", "/v1/models", "Models that the account's data policy allows, each with its providers' data policies; "
+    "GET",
+    "/v1/models",
+    "Models that the account's data policy allows, each with its providers' data policies; "
     "by `anthropic-version` or `x-goog-api-key` in those shapes, else OpenAI's. `/v1/models/{model}` shows one.",
     tuple(Dialect),
 )

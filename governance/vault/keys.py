@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped
 from governance import clock
 from governance.datamap import AtRest, DataUse, KeysBase, LegalBasis, OnErasure, declared
 from governance.db import Database, UtcDateTime
-from governance.errors import KeyUnavailable
+from governance.errors import KeyGone, KeyUnavailable
 from governance.ids import uuid7
 from governance.vault import envelope
 from governance.vault.envelope import Key
@@ -155,7 +155,7 @@ class KeyStore:
         return key
 
     async def subject_key(self, subject_id: UUID) -> Key:
-        """The subject's erasable key. Raises KeyUnavailable where it is destroyed or was never made."""
+        """The subject's erasable key. Raises KeyGone where there is none, KeyUnavailable where it can't be unwrapped."""
         cached = self.cached_subject_key(subject_id)
         if cached is not None:
             return cached
@@ -164,7 +164,7 @@ class KeyStore:
                 select(SubjectKey).where(SubjectKey.subject_id == subject_id, SubjectKey.basis == ERASABLE)
             )
         if row is None:
-            raise KeyUnavailable("The subject has no key: erased, or never known here.")
+            raise KeyGone("The subject has no key: erased, or never known here.")
         key = self.keyring.unwrap(row.wrapped, row.id)
         self._remember(subject_id, key)
         return key

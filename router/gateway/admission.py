@@ -3,7 +3,7 @@
 Key, subject, body, model, data policy, rate limit, Credits. Nothing has left the process when one of them refuses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -46,9 +46,7 @@ def check_subject(principal: Principal) -> None:
 class Admission:
     """Holds what the checks read; has no state of its own."""
 
-    def __init__(
-        self, catalog: Catalog, tiers: Tiers, limiter: RateLimiter, purse: Purse, cell_secret: bytes
-    ) -> None:
+    def __init__(self, catalog: Catalog, tiers: Tiers, limiter: RateLimiter, purse: Purse, cell_secret: bytes) -> None:
         self._catalog = catalog
         self._tiers = tiers
         self._limiter = limiter
@@ -69,9 +67,7 @@ class Admission:
         params = {"model": call.path_model} if call.path_model is not None else {}
         peek = spoken.peek(call.endpoint, body, params)
         own, allow_store = self.own_constraints(call.principal)
-        demanded = limits.strictest(
-            own, limits.from_headers(call.caller.constraints), limits.parse(peek.provider)
-        )
+        demanded = limits.strictest(own, limits.from_headers(call.caller.constraints), limits.parse(peek.provider))
         zdr = demanded.zdr or demanded.max_retention_days == 0
         spoken.refuse(call.endpoint, body, zdr=zdr)
         model = self._catalog.resolve(peek.model)
@@ -87,9 +83,7 @@ class Admission:
         except GatewayError:
             await self._limiter.settle(wanted, 0)
             raise
-        return Admitted(
-            call, body, peek, model, routes, demanded, zdr, allow_store, wanted, verdict, reservation
-        )
+        return Admitted(call, body, peek, model, routes, demanded, zdr, allow_store, wanted, verdict, reservation)
 
     async def _take(self, call: Call, peek: Peek, input_tokens: int) -> tuple[Verdict, list[Want]]:
         wanted = self.wants(call.principal, _tokens(call, peek, input_tokens))
@@ -107,10 +101,14 @@ class Admission:
             ("account", principal.account_id, tier.account),
         )
         for kind, ident, rates in owners:
-            out.append(Want(cell_key(self._secret, f"{kind}-requests", ident.bytes), rates.requests_per_minute, 1, "requests"))
+            out.append(
+                Want(cell_key(self._secret, f"{kind}-requests", ident.bytes), rates.requests_per_minute, 1, "requests")
+            )
             # A request larger than a whole bucket takes the whole bucket, or it could never be served.
             cost = min(tokens, rates.tokens_per_minute)
-            out.append(Want(cell_key(self._secret, f"{kind}-tokens", ident.bytes), rates.tokens_per_minute, cost, "tokens"))
+            out.append(
+                Want(cell_key(self._secret, f"{kind}-tokens", ident.bytes), rates.tokens_per_minute, cost, "tokens")
+            )
         return out
 
     async def _reserve(
@@ -150,5 +148,3 @@ def _stored(policy: Mapping[str, object] | None) -> tuple[Constraints, object]:
     except InvalidRequest:
         # Written by another version: to ignore what can't be read would fail open.
         raise Forbidden("The stored data policy of this account or key can't be read.", code="data_policy") from None
-
-

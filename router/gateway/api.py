@@ -133,7 +133,8 @@ class Gateway:
             dialect=dialect,
             endpoint=match.endpoint,
             path_model=match.model,
-            json_array=match.endpoint is Endpoint.STREAM_GENERATE and b"alt=sse" not in scope["query_string"].split(b"&"),
+            json_array=match.endpoint is Endpoint.STREAM_GENERATE
+            and b"alt=sse" not in scope["query_string"].split(b"&"),
             caller=head,
             client_ip=self._proxies.client((scope.get("client") or (None,))[0], head.forwarded_for),
             principal=principal,
@@ -255,4 +256,3 @@ def _refusal(why: str) -> GatewayError:
     if why:
         return UnknownRoute(f"This isn't offered here: {why}", code="not_offered")
     return UnknownRoute("There is no such path here.")
-

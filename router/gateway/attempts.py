@@ -60,9 +60,7 @@ class Served:
 class Attempts:
     """Tries an admitted call's routes until one answers."""
 
-    def __init__(
-        self, upstream: Upstream, breaker: Breaker, settings: AttemptSettings, pseudonym_key: bytes
-    ) -> None:
+    def __init__(self, upstream: Upstream, breaker: Breaker, settings: AttemptSettings, pseudonym_key: bytes) -> None:
         self._upstream = upstream
         self._breaker = breaker
         self._settings = settings

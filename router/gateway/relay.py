@@ -197,4 +197,3 @@ def broken(error: UpstreamError) -> GatewayError:
 
 def _kind(served: Served) -> str:
     return served.answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-

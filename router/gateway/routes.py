@@ -28,7 +28,9 @@ class Match:
 
 
 _MATCHES = {
-    path: Match(Dialect.ANTHROPIC if endpoint in (Endpoint.MESSAGES, Endpoint.COUNT_TOKENS) else Dialect.OPENAI, endpoint)
+    path: Match(
+        Dialect.ANTHROPIC if endpoint in (Endpoint.MESSAGES, Endpoint.COUNT_TOKENS) else Dialect.OPENAI, endpoint
+    )
     for path, endpoint in _EXACT.items()
 }
 _MATCHES[MODELS_PATH.template] = Match(Dialect.OPENAI, models=True)

@@ -16,7 +16,7 @@ from router.providers.translation.openai_to_google import OpenAIToGoogle
 from router.providers.translation.streaming import StreamTranslation
 from router.surface import Dialect, Endpoint
 
-__all__ = ["DROPPED", "StreamTranslation", "Translation", "Untranslatable", "find"]
+__all__ = ["DROPPED", "StreamTranslation", "Translation", "Untranslatable", "can_translate", "find"]
 
 
 class Translation(Protocol):
@@ -61,3 +61,8 @@ def find(
     if client is Dialect.ANTHROPIC and upstream is Dialect.OPENAI:
         return AnthropicToOpenAI(model_shown, stream)
     return None
+
+
+def can_translate(client: Dialect, upstream: Dialect) -> bool:
+    """Whether there is a translation for this pair."""
+    return find(client, upstream, model_shown="", stream=False, include_usage=False) is not None

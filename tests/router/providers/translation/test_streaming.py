@@ -1,6 +1,7 @@
 """Streams of every pair: at every cut, with every line separator, through the official clients, and cut short."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -68,7 +69,7 @@ def test_any_cuts_and_any_line_end(pair: str, cuts: list[int], line_end: bytes) 
     whole = run(make(), [stream])
     stream = b": kept open\n\n".replace(b"\n", line_end) + stream.replace(b"\n", line_end)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    assert run(make(), [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]) == whole
+    assert run(make(), [stream[a:b] for a, b in itertools.pairwise(edges)]) == whole
 
 
 @EVERY

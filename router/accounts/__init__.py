@@ -1,0 +1,1 @@
+"""Accounts, the people in them, sign-in, sessions and API keys."""

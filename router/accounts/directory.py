@@ -1,0 +1,181 @@
+"""From an API key to its principal: out of memory when it was seen lately, out of the database otherwise."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy import select
+
+from governance.datamap import DataUse
+from governance.db import Database
+from governance.errors import KeyGone
+from governance.subjects import DataSubject, SubjectState
+from governance.vault.keys import KeyStore
+from router.accounts.account import Account
+from router.accounts.api_key import ApiKey
+from router.accounts.key_format import LENGTH, key_hash, well_formed
+from router.accounts.person import Person
+from router.accounts.principal import Principal
+from router.errors import InvalidKey
+
+T = TypeVar("T")
+# One text for malformed, unknown and revoked keys, closed accounts and erased people.
+_REFUSED: Final = "The API key is missing, wrong or revoked."
+
+
+class _Recent(Generic[T]):
+    """A bounded map whose entries age; the least recently used goes first."""
+
+    def __init__(self, size: int, seconds: float) -> None:
+        self._entries: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
+        self._size = size
+        self._seconds = seconds
+
+    def get(self, digest: bytes) -> T | None:
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        if entry[0] <= time.monotonic():
+            del self._entries[digest]
+            return None
+        self._entries.move_to_end(digest)
+        return entry[1]
+
+    def put(self, digest: bytes, value: T) -> None:
+        self._entries[digest] = (time.monotonic() + self._seconds, value)
+        self._entries.move_to_end(digest)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class KeyDirectory:
+    """Principals by key. Keyed by SHA-256, so that no secret is held in memory longer than its request.
+
+    `generation` moves whenever any process changed a key, account, role or subject: everything known is dropped then.
+    Until that is heard of, an entry is at most `cache_seconds` old. Refusals are remembered apart and as bounded, so
+    that guessing fills nothing and pushes no good key out.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        keys: KeyStore,
+        generation: Callable[[], int],
+        *,
+        cache_seconds: float = 5.0,
+        size: int = 50_000,
+        refused_size: int = 10_000,
+    ) -> None:
+        self._db = db
+        self._keys = keys
+        self._generation = generation
+        self._seen = generation()
+        self._known: _Recent[Principal] = _Recent(size, cache_seconds)
+        self._refused: _Recent[bool] = _Recent(refused_size, cache_seconds)
+        self._reading: dict[tuple[int, bytes], asyncio.Task[Principal | None]] = {}
+
+    def cached(self, secret: str) -> Principal | None:
+        """The principal if it is known and fresh. No I/O; a malformed key is simply unknown."""
+        if len(secret) != LENGTH:
+            return None
+        self._drop_old()
+        return self._known.get(key_hash(secret))
+
+    async def find(self, secret: str) -> Principal:
+        """The principal. Raises InvalidKey, with one text whatever is wrong."""
+        if not well_formed(secret):
+            raise InvalidKey(_REFUSED)
+        self._drop_old()
+        digest = key_hash(secret)
+        principal = self._known.get(digest)
+        if principal is None and not self._refused.get(digest):
+            principal = await self._shared_read(digest)
+        if principal is None:
+            raise InvalidKey(_REFUSED)
+        return principal
+
+    def clear(self) -> None:
+        """Forget everything, open subject keys included."""
+        self._known.clear()
+        self._refused.clear()
+
+    def _drop_old(self) -> None:
+        generation = self._generation()
+        if generation != self._seen:
+            self._seen = generation
+            self.clear()
+
+    async def _shared_read(self, digest: bytes) -> Principal | None:
+        """One read for however many requests ask at once; never one that began before the last change."""
+        flight = self._seen, digest
+        task = self._reading.get(flight)
+        if task is None:
+            task = asyncio.create_task(self._read(digest, self._seen))
+            self._reading[flight] = task
+            task.add_done_callback(lambda done: self._landed(flight, done))
+        return await asyncio.shield(task)
+
+    def _landed(self, flight: tuple[int, bytes], task: "asyncio.Task[Principal | None]") -> None:
+        self._reading.pop(flight, None)
+        if not task.cancelled():
+            task.exception()  # seen, even where every request that waited for it is gone
+
+    async def _read(self, digest: bytes, generation: int) -> Principal | None:
+        principal = await self._load(digest)
+        # What changed while it was read may be missing from it: then it serves this once and isn't kept.
+        if self._generation() == generation == self._seen:
+            if principal is None:
+                self._refused.put(digest, True)
+            else:
+                self._known.put(digest, principal)
+        return principal
+
+    async def _load(self, digest: bytes) -> Principal | None:
+        query = (
+            select(
+                ApiKey.id,
+                ApiKey.account_id,
+                ApiKey.subject_id,
+                Account.tier,
+                Person.role,
+                Account.data_policy.label("account_policy"),
+                ApiKey.data_policy.label("key_policy"),
+                DataSubject.state,
+            )
+            .join(Account, Account.id == ApiKey.account_id)
+            .join(Person, Person.subject_id == ApiKey.subject_id)
+            .join(DataSubject, DataSubject.id == ApiKey.subject_id)
+            .where(
+                ApiKey.key_hash == digest,
+                ApiKey.revoked_at.is_(None),
+                Account.closed_at.is_(None),
+                DataSubject.state != SubjectState.ERASED,
+            )
+        )
+        async with self._db.session(DataUse.AUTHENTICATION) as session:
+            row = (await session.execute(query)).one_or_none()
+        if row is None:
+            return None
+        try:
+            key = await self._keys.subject_key(row.subject_id)
+        except KeyGone:
+            return None  # an erasure has taken the key and not yet the row
+        return Principal(
+            api_key_id=row.id,
+            account_id=row.account_id,
+            subject_id=row.subject_id,
+            tier=row.tier,
+            role=row.role,
+            account_policy=row.account_policy,
+            key_policy=row.key_policy,
+            subject_key=key,
+            subject_state=row.state,
+        )

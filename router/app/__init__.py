@@ -1,0 +1,1 @@
+"""The composition root: opens everything a serving process needs and puts the gateway in front of the web application."""

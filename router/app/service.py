@@ -1,0 +1,192 @@
+"""Everything that one serving process holds open, in the order in which it is opened; closed the other way round."""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+
+import structlog
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
+from governance.datamap import registry
+from governance.mail import outbox
+from governance.mail.mailgun import MailgunSender
+from policies import retention
+from router.accounts.directory import KeyDirectory
+from router.app.stores import Stores, open_stores
+from router.billing.purse import Purse
+from router.gateway.admission import Admission
+from router.gateway.api import Gateway
+from router.gateway.attempts import Attempts, AttemptSettings
+from router.gateway.breaker import Breaker, BreakerSettings
+from router.gateway.caller import TrustedProxies
+from router.gateway.metrics import Metrics
+from router.gateway.ratelimit import RateLimiter, RedisRateLimiter, SharedRateLimiter, Tiers
+from router.gateway.upstream import HttpxUpstream
+from router.providers.catalog import Catalog
+from router.providers.simulator.server import running
+from router.settings import Settings
+from router.web.app import create_web
+from router.web.context import WebContext
+
+_MAIL_EVERY_S = 2.0
+_log = structlog.get_logger("service")
+
+
+class Service:
+    """Made by `open`, ended by `aclose`. `gateway` and `web` are its two faces."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stack = AsyncExitStack()
+        self.gateway: Gateway
+        self.web: object
+        self.stores: Stores
+        self.catalog: Catalog
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Service":
+        """Raises ConfigurationError with the sentence that says what to mend; nothing stays open then."""
+        service = cls(settings)
+        try:
+            await service._open()
+        except BaseException:
+            await service.aclose()
+            raise
+        return service
+
+    async def aclose(self) -> None:
+        """Settle and commit what is in flight, return Credits that were set aside, close the stores."""
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        settings = self.settings
+        retention.load().check(registry())
+        tiers = Tiers.load(settings.tiers)
+        stores = self.stores = await open_stores(settings)
+        self._stack.push_async_callback(stores.aclose)
+        self.catalog = catalog = await self._open_catalog()
+        limiter = self._open_limiter()
+        cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret
+        pseudonym_key = (await stores.keys.service_key("upstream-pseudonym")).secret
+        purse = await Purse.open(stores.data, stores.keys, settings.data_folder / "journal", stores.shared)
+        self._stack.push_async_callback(purse.aclose)
+        upstream = HttpxUpstream(trust_env=True)
+        self._stack.push_async_callback(upstream.aclose)
+        directory = KeyDirectory(
+            stores.data, stores.keys, stores.shared.generation, cache_seconds=settings.principal_cache_seconds
+        )
+        proxies = TrustedProxies(settings.trusted_proxies)
+        self.gateway = Gateway(
+            catalog=catalog,
+            directory=directory,
+            admission=Admission(catalog, tiers, limiter, purse, cell_secret),
+            attempts=Attempts(upstream, self._breaker(), self._attempt_settings(), pseudonym_key),
+            purse=purse,
+            limiter=limiter,
+            proxies=proxies,
+            metrics=Metrics(),
+            body_bytes_max=settings.body_bytes_max,
+            answer_bytes_max=settings.upstream_answer_bytes_max,
+        )
+        self.web = create_web(
+            WebContext(
+                data=stores.data,
+                keys=stores.keys,
+                settings=settings,
+                directory=directory,
+                limiter=limiter,
+                cell_secret=cell_secret,
+                catalog=catalog,
+                ready=self.not_ready,
+                metrics=REGISTRY,
+                bump=stores.shared.bump,
+                proxies=proxies,
+            )
+        )
+        self._start_mail()
+
+    def not_ready(self) -> list[str]:
+        """Reasons why requests can't be served now; empty when they can."""
+        reasons = []
+        if not self.catalog.models:
+            reasons.append("No provider is active: set a provider key, or turn the simulator on.")
+        if self.gateway.closed is not None:
+            reasons.append(self.gateway.closed)
+        return reasons
+
+    async def _open_catalog(self) -> Catalog:
+        """With the simulator where it is wanted: in development while no provider has a key, or by setting."""
+        settings = self.settings
+
+        def load(simulator_url: str | None) -> Catalog:
+            return Catalog.load(
+                settings.providers,
+                production=settings.production,
+                allow_insecure=settings.allow_insecure_upstreams,
+                simulator_url=simulator_url,
+            )
+
+        catalog = await asyncio.to_thread(load, None)
+        wanted = settings.simulator == "on" or (
+            settings.simulator == "auto" and not settings.production and not catalog.models
+        )
+        if not wanted or not any(provider.simulator for provider in catalog.providers):
+            return catalog
+        simulator = self._stack.enter_context(running())
+        return await asyncio.to_thread(load, simulator.url)
+
+    def _open_limiter(self) -> RateLimiter:
+        if self.settings.redis_url is None:
+            return SharedRateLimiter(self.stores.shared)
+        redis = Redis.from_url(self.settings.redis_url.get_secret_value())
+        self._stack.push_async_callback(redis.aclose)
+        return RedisRateLimiter(redis)
+
+    def _breaker(self) -> Breaker:
+        settings = self.settings
+        return Breaker(
+            BreakerSettings(
+                enabled=settings.breaker,
+                failures_max=settings.breaker_failures,
+                cooldown_s=settings.breaker_cooldown_seconds,
+            )
+        )
+
+    def _attempt_settings(self) -> AttemptSettings:
+        settings = self.settings
+        return AttemptSettings(
+            attempts_max=settings.upstream_attempts_max,
+            backoff_s=settings.upstream_backoff_seconds,
+            connect_s=settings.upstream_connect_seconds,
+            first_byte_s=settings.upstream_first_byte_seconds,
+            idle_s=settings.upstream_idle_seconds,
+            total_s=settings.upstream_total_seconds,
+        )
+
+    def _start_mail(self) -> None:
+        """With Mailgun credentials a task sends what lies in the outbox; without, mails stay there, sealed."""
+        settings = self.settings
+        if settings.mailgun_key is None or settings.mailgun_domain is None:
+            return
+        sender = MailgunSender(
+            settings.mailgun_key.get_secret_value(), settings.mailgun_domain, settings.mailgun_url, settings.mail_from
+        )
+        task = asyncio.create_task(self._deliver(sender))
+
+        async def stop() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await sender.aclose()
+
+        self._stack.push_async_callback(stop)
+
+    async def _deliver(self, sender: MailgunSender) -> None:
+        while True:
+            try:
+                await outbox.deliver(self.stores.data, sender)
+            except Exception as error:
+                # The next round tries again; the text could hold an address.
+                _log.warning("mail delivery failed", type=type(error).__name__)
+            await asyncio.sleep(_MAIL_EVERY_S)

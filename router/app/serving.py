@@ -1,0 +1,134 @@
+"""Runs the server: one process, or a supervisor with workers that share one listening socket.
+
+The supervisor serves nothing and opens no store. It restarts a worker that dies; a worker whose supervisor dies ends too.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import uvicorn
+
+from router.app.asgi import Application
+from router.app.logs import configure as configure_logs
+from router.gateway.protocol import Limits, make_protocol
+from router.settings import Settings
+
+_STOP_SECONDS = 15.0
+_START_FAILED = 3  # uvicorn's exit code where the application's start-up failed
+_PR_SET_PDEATHSIG = 1
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        head_bytes_max=settings.head_bytes_max,
+        headers_max=settings.headers_max,
+        head_seconds_max=settings.head_seconds_max,
+        body_bytes_max=settings.body_bytes_max,
+        body_seconds_idle_max=settings.body_idle_seconds_max,
+        body_bytes_per_second_min=settings.body_bytes_per_second_min,
+        keepalive_seconds=settings.keepalive_seconds,
+        connections_max=settings.connections_max,
+    )
+
+
+def config(settings: Settings) -> uvicorn.Config:
+    """The server's configuration, the same in every process."""
+    return uvicorn.Config(
+        Application(settings),
+        host=settings.host,
+        port=settings.port,
+        http=make_protocol(_limits(settings)),
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def harden() -> None:
+    """Files for the owner alone, and no core dump: it would hold bodies and open keys."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def serve(settings: Settings) -> int:
+    """Run until a signal; the exit code."""
+    harden()
+    if settings.workers > 1:
+        return _supervise(settings)
+    return _run(uvicorn.Server(config(settings)), None)
+
+
+def worker(descriptor: int) -> int:
+    """A worker's whole life, on the supervisor's socket."""
+    harden()
+    configure_logs()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    listener = socket.socket(fileno=descriptor)
+    return _run(uvicorn.Server(config(Settings.load())), [listener])
+
+
+def _run(server: uvicorn.Server, sockets: list[socket.socket] | None) -> int:
+    configure_logs()
+
+    def stop(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    # The server raises its signal again once it has stopped; with these handlers that ends in a clean exit.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    server.run(sockets=sockets)
+    return 0 if server.started else _START_FAILED
+
+
+def _supervise(settings: Settings) -> int:
+    listener = config(settings).bind_socket()
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: stopping.append(received))
+    workers = [_spawn(listener) for _ in range(settings.workers)]
+    failed = 0
+    while not stopping:
+        for place, process in enumerate(workers):
+            if process.poll() is None:
+                continue
+            if process.returncode == _START_FAILED:
+                failed = _START_FAILED
+                stopping.append(signal.SIGTERM)
+                break
+            time.sleep(0.2)  # a worker that dies at once must not spin
+            workers[place] = _spawn(listener)
+        time.sleep(0.1)
+    _stop(workers)
+    return failed
+
+
+def _spawn(listener: socket.socket) -> "subprocess.Popen[bytes]":
+    descriptor = listener.fileno()
+    return subprocess.Popen([sys.executable, "-m", "router.app.worker", str(descriptor)], pass_fds=[descriptor])  # noqa: S603
+
+
+def _stop(workers: "list[subprocess.Popen[bytes]]") -> None:
+    for process in workers:
+        process.terminate()
+    until = time.monotonic() + _STOP_SECONDS
+    for process in workers:
+        try:
+            process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,70 @@
+"""Opens the two stores and the keys, as every command does; the service adds its own on top."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from governance import events
+from governance.datamap import Store
+from governance.db import Database
+from governance.errors import ConfigurationError
+from governance.vault.keyring import FileKeyring
+from governance.vault.keys import KeyStore
+from router.gateway.shared import Shared
+from router.migrations import run as migrations
+from router.settings import Settings
+
+
+@dataclass(slots=True)
+class Stores:
+    """Open databases, keys, and the file shared by this machine's processes."""
+
+    settings: Settings
+    data: Database
+    keys: KeyStore
+    shared: Shared
+
+    async def aclose(self) -> None:
+        self.shared.close()
+        await self.data.aclose()
+        await self.keys.db.aclose()
+
+
+async def migrate(settings: Settings) -> None:
+    """Make the folders and a first root key where there is none, and bring both stores to the newest version."""
+    settings.make_folders()
+    FileKeyring.create(settings.root_key_file())
+    for store, url in ((Store.KEYS, settings.key_store()), (Store.DATA, settings.data_store())):
+        database = Database(url)
+        try:
+            await migrations.upgrade(database, store)
+        finally:
+            await database.aclose()
+
+
+async def open_stores(settings: Settings) -> Stores:
+    """Raises ConfigurationError where the home, a migration or the key file is missing, with what to do."""
+    if not settings.home.is_dir():
+        raise ConfigurationError(
+            "There is no state under VALUEAPI_HOME yet: start with `valueapi migrate` or `make run`."
+        )
+    settings.make_folders()
+    events.open_sink(settings.log_folder)
+    keyring = FileKeyring(settings.root_key_file())
+    data, keys_db = Database(settings.data_store()), Database(settings.key_store())
+    for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
+        if await migrations.pending(database, store):
+            raise ConfigurationError(f"The {store.value} store is older than this program: run `valueapi migrate`.")
+    keys = KeyStore(keys_db, keyring)
+    data.context["keys"] = keys
+    return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"))
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores for the time of a command."""
+    stores = await open_stores(settings)
+    try:
+        yield stores
+    finally:
+        await stores.aclose()

@@ -1,0 +1,5 @@
+"""`python -m router.cli` is `valueapi`."""
+
+from router.cli.main import main
+
+main()

@@ -1,0 +1,50 @@
+"""`valueapi docs`: generated pages, written or checked. A page that is stale fails the check."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import router.migrations.tables  # noqa: F401  every table must be known
+from governance.datamap import registry
+from policies import retention
+from reports import data_map
+from router.cli import api_page
+from router.cli.output import fail, out, plain_errors
+
+
+def pages(verbs: dict[str, str]) -> dict[str, str]:
+    """Every generated page by its path below the project's root."""
+    return {
+        "docs/privacy/data-map.md": data_map.markdown(registry(), retention.load()),
+        "docs/api.md": api_page.markdown(verbs),
+    }
+
+
+def verbs(command: Any, name: str = "valueapi") -> dict[str, str]:
+    """Every verb below a command group, with the first line of its help."""
+    found: dict[str, str] = {}
+    for part, inner in sorted(command.commands.items()):
+        full = f"{name} {part}"
+        found |= verbs(inner, full) if hasattr(inner, "commands") else {full: (inner.help or "").strip().split("\n")[0]}
+    return found
+
+
+@plain_errors
+def docs(
+    context: typer.Context,
+    write: Annotated[bool, typer.Option("--write", help="Write the pages.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail where a page is stale.")] = False,
+) -> None:
+    """Generated pages of the documentation. Run it in the project's root."""
+    wanted = pages(verbs(context.find_root().command))
+    stale = [path for path, text in wanted.items() if not Path(path).is_file() or Path(path).read_text() != text]
+    if write:
+        for path in stale:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(wanted[path])
+        out.print(f"{len(stale)} pages written." if stale else "All pages were up to date.")
+    elif check and stale:
+        fail(f"Stale: {', '.join(stale)}. Run `make docs`.")
+    else:
+        out.print(f"{len(wanted)} pages, {len(stale)} stale.")

@@ -1,0 +1,172 @@
+"""`valueapi doctor`: what is configured, what is missing, and how to mend it."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import router.migrations.tables  # noqa: F401  every table must be known
+from governance.datamap import Store, registry
+from governance.db import Database
+from governance.errors import ValueAPIError
+from governance.vault.keyring import FileKeyring
+from policies import retention
+from router.cli.output import Json, out, plain_errors, print_json, table
+from router.gateway.ratelimit import Tiers
+from router.migrations import run as migrations
+from router.providers.catalog import Catalog
+from router.settings import Settings
+from router.surface import Exit
+
+Row = dict[str, object]
+
+
+def _row(what: str, ok: bool, found: str, mend: str = "") -> Row:
+    return {"check": what, "ok": ok, "found": found, "mend": "" if ok else mend}
+
+
+async def _stores(settings: Settings) -> list[Row]:
+    rows = []
+    for store, url in ((Store.DATA, settings.data_store()), (Store.KEYS, settings.key_store())):
+        kind = "SQLite file" if url.startswith("sqlite") else "PostgreSQL"
+        database = Database(url) if not url.startswith("sqlite") or _exists(url) else None
+        if database is None:
+            rows.append(_row(f"{store.value} store", False, f"{kind}: not there", "run `valueapi migrate`"))
+            continue
+        try:
+            old = await migrations.pending(database, store)
+            rows.append(
+                _row(f"{store.value} store", not old, f"{kind}: {'older than this program' if old else 'current'}",
+                     "run `valueapi migrate`")
+            )  # fmt: skip
+        except Exception as error:
+            mend = "start the database, or correct its URL"
+            rows.append(_row(f"{store.value} store", False, f"{kind}: {type(error).__name__}", mend))
+        finally:
+            await database.aclose()
+    return rows
+
+
+def _exists(url: str) -> bool:
+    return Path(url.split(":///", 1)[1]).is_file()
+
+
+def _key_file(settings: Settings) -> Row:
+    try:
+        FileKeyring(settings.root_key_file())
+    except ValueAPIError as error:
+        return _row("root key", False, str(error), "run `valueapi migrate`, or put the right key file in place")
+    return _row("root key", True, "key file, readable by its owner alone")
+
+
+def _declarations() -> Row:
+    try:
+        retention.load().check(registry())
+    except ValueAPIError as error:
+        return _row("declarations", False, str(error), "declare the column, or add the rule")
+    return _row("declarations", True, f"{len(list(registry()))} columns match the retention schedule")
+
+
+def _providers(settings: Settings) -> list[Row]:
+    try:
+        catalog = Catalog.load(
+            settings.providers,
+            production=settings.production,
+            allow_insecure=settings.allow_insecure_upstreams,
+            simulator_url=None,
+        )
+        Tiers.load(settings.tiers)
+    except ValueAPIError as error:
+        return [_row("providers", False, str(error), "correct the file")]
+    active = [provider.id for provider in catalog.providers if provider.active]
+    inactive = [f"{p.id}: {p.inactive}" for p in catalog.providers if not p.active and not p.simulator]
+    simulated = not settings.production and settings.simulator != "off"
+    found = f"active: {', '.join(active) or 'none'}" + (
+        "; simulator in development" if not active and simulated else ""
+    )
+    mend = "set a provider's key: " + "; ".join(inactive)
+    unknown = [provider.id for provider in catalog.providers if provider.active and not provider.data_policy.known]
+    rows = [_row("providers", bool(active) or simulated, found, mend)]
+    if unknown:
+        mend = "declare their data policy for the host and credential in use, or expect requests that deny to fail"
+        rows.append(_row("data policies", False, f"unknown: {', '.join(unknown)}", mend))
+    return rows
+
+
+def _mail(settings: Settings) -> Row:
+    if settings.mailgun_key is not None:
+        return _row("mail", True, "Mailgun")
+    mend = "set VALUEAPI_MAILGUN_KEY and VALUEAPI_MAILGUN_DOMAIN; until then read mails with `valueapi outbox`"
+    return _row("mail", not settings.production, "outbox only: mails stay sealed until they are read", mend)
+
+
+def _transport(settings: Settings) -> Row:
+    local = settings.host in ("127.0.0.1", "::1", "localhost")
+    found = "TLS" if settings.tls_cert else "plain http on this machine" if local else "plain http on a network address"
+    mend = "set VALUEAPI_TLS_CERT and VALUEAPI_TLS_KEY, or listen on 127.0.0.1 behind a proxy that speaks TLS"
+    return _row("transport", bool(settings.tls_cert) or local, found, mend)
+
+
+def _places(settings: Settings) -> dict[str, object]:
+    """Where a process of this home may write, and which processes do."""
+    journal = settings.data_folder / "journal"
+    writable = [str(folder.absolute()) for folder in settings.folders()] + [str(journal.absolute())]
+    return {
+        "home": str(settings.home.absolute()),
+        "log_target": "standard output",
+        "temporary_folder": tempfile.gettempdir(),
+        "writable_folders": writable,
+        "process_ids": _processes(settings.run_folder / "shared.mm"),
+        "python": sys.version.split()[0],
+    }
+
+
+def _processes(shared: Path) -> list[int]:
+    """Processes of this home, by who has its shared file open (Linux, processes that we may look at)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                maps = (entry / "maps").read_text()
+            except OSError:
+                continue
+            if str(shared.absolute()) in maps:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+@plain_errors
+def doctor(
+    settings_list: Annotated[bool, typer.Option("--settings", help="List every setting with its meaning.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What is configured, what is missing, and how to mend it."""
+    if settings_list:
+        listed: list[Row] = [
+            {"setting": f"VALUEAPI_{name.upper()}", "default": str(field.default), "meaning": field.description or ""}
+            for name, field in Settings.model_fields.items()
+        ]
+        table(listed, as_json)
+        return
+    settings = Settings.load()
+    rows = [
+        _row("mode", True, settings.mode),
+        _key_file(settings),
+        *asyncio.run(_stores(settings)),
+        _declarations(),
+        *_providers(settings),
+        _mail(settings),
+        _transport(settings),
+    ]
+    bad = [row for row in rows if not row["ok"]]
+    places = _places(settings)
+    if as_json:
+        print_json({"ok": not bad, "checks": rows, **places})
+    else:
+        table(rows, False)
+        out.print(f"State lies under {places['home']}; logs go to {places['log_target']}.", markup=False)
+    raise typer.Exit(Exit.FAILED if bad else Exit.OK)

@@ -1,0 +1,29 @@
+"""The verbs. Each is a function elsewhere; this file only names them."""
+
+import typer
+
+from router.cli import accounts, datamap, docs, doctor, keys, ledger, outbox, serve
+
+app = typer.Typer(
+    name="valueapi",
+    help="An AI API router whose privacy policy executes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.command("migrate")(serve.migrate)
+app.command("doctor")(doctor.doctor)
+app.command("datamap")(datamap.datamap)
+app.command("docs")(docs.docs)
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(keys.app, name="keys")
+app.add_typer(outbox.app, name="outbox")
+app.add_typer(ledger.app, name="ledger")
+
+
+def main() -> None:
+    """The console script."""
+    app()
+

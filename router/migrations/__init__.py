@@ -1,0 +1,1 @@
+"""Alembic migrations of the two stores, and the code that runs them."""

@@ -1,0 +1,10 @@
+"""Imports every module that declares a table, so that the registry is whole."""
+
+import router.accounts.account
+import router.accounts.api_key
+import router.accounts.one_time
+import router.accounts.person
+import router.accounts.session
+import router.billing.lease
+import router.billing.ledger
+import router.billing.usage_log  # noqa: F401

@@ -1,0 +1,95 @@
+"""After real traffic nothing of a prompt, a completion, an address, a client or a secret is readable at rest."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.services.at_rest import forms, holding
+from tests.services.postgres import Postgres
+from tests.services.valueapi import ValueAPI
+
+FILES = frozenset({"first-run.json"})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ValueAPI, list[Path]]]:
+    """A service on each database, and every folder in which its bytes come to rest."""
+    environment, folders = {}, [tmp_path]
+    server: Postgres | None = None
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        environment = {
+            "VALUEAPI_DATABASE_URL": server.create_database(),
+            "VALUEAPI_KEYS_URL": server.create_database(),
+        }
+        folders.append(server.root)
+    service = ValueAPI(tmp_path / "home", environment).start()
+    yield service, folders
+    service.stop()
+
+
+def traffic(service: ValueAPI, canary: str, agent: str) -> None:
+    headers = {"authorization": f"Bearer {service.key}", "user-agent": agent, "x-forwarded-for": "203.0.113.77"}
+    body = {"model": "simulator/gpt", "messages": [{"role": "user", "content": f"say {canary}"}], "user": canary}
+    with httpx2.Client(base_url=service.url, headers=headers, timeout=30) as client:
+        assert canary in client.post("/v1/chat/completions", json=body).text
+        assert "[DONE]" in client.post("/v1/chat/completions", json={**body, "stream": True}).text
+        for bad in (
+            {**body, "model": canary},
+            {**body, "n": canary},
+            {**body, "provider": {canary: canary}},
+            {**body, "stop": canary, "tools": canary, "previous_response_id": canary},
+        ):
+            answer = client.post("/v1/chat/completions", json=bad)
+            assert answer.status_code in (400, 404), answer.text
+            assert canary not in answer.text or answer.json()["error"].get("code") is None
+        malformed = client.post("/v1/chat/completions", content=b'{"model": ' + canary.encode() + b"}")
+        assert malformed.status_code == 400 and canary not in malformed.text
+        client.post(f"/v1/{canary}?q={canary}", headers={"x-note": canary}, json=body)
+        client.post("/v1/chat/completions", headers={"authorization": f"Bearer {canary}"}, json=body)
+        client.post("/v1/account/sign-in", json={"email": f"{canary}@example.org", "password": canary})
+        client.get(f"/portal/{canary}")
+
+
+def test_nothing_is_readable_and_the_search_would_find_it(running: tuple[ValueAPI, list[Path]]) -> None:
+    service, folders = running
+    canary, agent = f"kanarie{secrets.token_hex(12)}", f"agent-{secrets.token_hex(10)}/1.0"
+    email = service.first_run["user"]["email"]
+    traffic(service, canary, agent)
+    service.stop()  # settles, commits and checkpoints: all that will ever rest, rests now
+    needles = [canary, agent, email, service.first_run["user"]["password"]]
+    assert holding(folders, needles, but=FILES) == {}
+    # The key is printed once, to whoever ran the command: it must rest nowhere else.
+    assert holding(folders, [service.key], but=FILES | {service.log.name}) == {}
+    assert service.log.read_text().count(service.key) == 2
+    # The positive control: what is planted in any form is found, so finding nothing means something.
+    for number, form in enumerate(sorted(forms(canary))):
+        (folders[0] / f"planted-{number}").write_bytes(b"xx" + form + b"yy")
+    found = holding(folders, [canary], but=FILES)
+    assert len(found[canary]) == len(forms(canary))
+
+
+def test_a_killed_service_left_nothing_readable_either(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    canary, agent = f"kanarie{secrets.token_hex(12)}", f"agent-{secrets.token_hex(10)}/1.0"
+    traffic(service, canary, agent)
+    service.kill()  # journal, WAL and shared memory stay as they are
+    assert holding([tmp_path], [canary, agent, service.first_run["user"]["email"]], but=FILES) == {}
+
+
+def test_the_usage_row_has_what_the_policy_lists_and_its_network_data_sealed(tmp_path: Path) -> None:
+    import sqlite3
+
+    service = ValueAPI(tmp_path / "home").start()
+    traffic(service, "kanarie", "agent-of-this-test/1.0")
+    service.stop()
+    with sqlite3.connect(tmp_path / "home" / "data" / "valueapi.db") as connection:
+        connection.row_factory = sqlite3.Row
+        row = dict(connection.execute("SELECT * FROM usage WHERE status = 200 ORDER BY id LIMIT 1").fetchone())
+    assert row["model"] == "simulator/gpt" and row["input_tokens"] > 0 and row["output_tokens"] > 0
+    assert bytes(row["ip"])[:2] == b"\x01\x01" and bytes(row["user_agent"])[:2] == b"\x01\x01"
+    assert json.dumps({name: str(value) for name, value in row.items()}).count("agent-of-this-test") == 0

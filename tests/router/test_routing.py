@@ -1,0 +1,151 @@
+"""Which provider may see a request, what happens when one fails, and what a caller is told and charged."""
+
+import json
+import socket
+import time
+
+import httpx2
+import pytest
+
+from tests.router.conftest import Governed
+
+HI = [{"role": "user", "content": "say kanarie"}]
+
+
+def chat(service: Governed, model: str, headers: dict[str, str] | None = None, **extra: object) -> httpx2.Response:
+    return httpx2.post(
+        service.url + "/v1/chat/completions",
+        json={"model": model, "messages": HI, **extra},
+        headers={"authorization": f"Bearer {service.key}", **(headers or {})},
+        timeout=30,
+    )
+
+
+def usage(service: Governed) -> dict[str, object]:
+    """The newest usage row, once it is in the database."""
+    time.sleep(0.3)
+    import sqlite3
+
+    with sqlite3.connect(service.home / "data" / "valueapi.db") as connection:
+        connection.row_factory = sqlite3.Row
+        return dict(connection.execute("SELECT * FROM usage ORDER BY id DESC LIMIT 1").fetchone())
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "404", "429-retry-after-1", "500", "503", "close", "redirect", "hang"])
+def test_a_failing_provider_is_passed_over_before_the_first_byte(service: Governed, fault: str) -> None:
+    answer = chat(service, f"fallback/{fault}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-valueapi-provider"] == "careful"
+    assert [json.loads(request.body)["model"].partition(":")[0] for request in service.recorder.requests] == [
+        "sim-gpt"
+    ] * 2
+
+
+@pytest.mark.parametrize("times", ["500-times-1", "429-times-1"])
+def test_a_passing_failure_is_retried(service: Governed, times: str) -> None:
+    assert chat(service, f"openai/{times}").status_code == 200
+    assert len(service.recorder.requests) == 2
+
+
+def test_without_fallbacks_only_the_named_provider_is_asked(service: Governed) -> None:
+    answer = chat(service, "fallback/500", provider={"order": ["openai"], "allow_fallbacks": False})
+    assert answer.status_code == 502
+    assert all(":fault=500" in json.loads(request.body)["model"] for request in service.recorder.requests)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("401", 502), ("403", 502), ("404", 502), ("redirect", 502), ("500", 502), ("503", 503), ("429-retry-after-1", 429),
+     ("hang", 504), ("close", 502), ("malformed", 502), ("html", 502), ("wrong-type", 502), ("empty", 502), ("cut", 502),
+     ("cut-json", 502), ("error-event", 502), ("huge-usage", 502), ("negative-usage", 502), ("text-usage", 502)],
+)  # fmt: skip
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_caller_is_told_when_all_fail(service: Governed, fault: str, status: int, stream: bool) -> None:
+    answer = chat(service, f"openai/{fault}", stream=stream)
+    told = answer.text
+    assert "kanarie" not in told or (stream and answer.status_code == 200 and '"error"' in told)
+    if stream and answer.status_code == 200:
+        # Bytes had gone out: the stream must end in an error, without [DONE].
+        assert "[DONE]" not in told and json.loads(told.strip().split("data: ")[-1])["error"]["code"]
+        return
+    assert answer.status_code == status, told
+    row = usage(service)
+    assert row["charge_microcredits"] == 0 and row["outcome"] == "failed"
+    if status in (429, 503):
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_the_callers_own_mistake_comes_back_as_the_provider_said_it(service: Governed) -> None:
+    answer = chat(service, "openai/400")
+    assert answer.status_code == 400 and "kanarie" in answer.text  # the caller's own words, to the caller alone
+    assert usage(service)["charge_microcredits"] == 0
+
+
+@pytest.mark.parametrize(
+    ("provider", "rule"),
+    [
+        ({"data_collection": "deny"}, "data_collection"),
+        ({"zdr": True}, "zdr"),
+        ({"region": "eu"}, "region"),
+        ({"headquarters": ["DE"]}, "headquarters"),
+        ({"certifications": ["soc2"]}, "certifications"),
+        ({"max_retention_days": 0}, "max_retention_days"),
+        ({"ignore": ["openai"]}, "ignore"),
+        ({"only": ["careful"]}, "only"),
+    ],
+)
+def test_an_unknown_data_policy_satisfies_nothing_and_the_request_fails_closed(
+    service: Governed, provider: dict[str, object], rule: str
+) -> None:
+    answer = chat(service, "openai/good", provider=provider)
+    assert answer.status_code == 403
+    assert answer.json()["error"]["providers"]["openai"].startswith(rule)
+    assert service.recorder.requests == []
+    events = (service.home / "log" / "events.jsonl").read_text().splitlines()
+    assert json.loads(events[-1])["event"] == "gateway:request:no_provider_allowed"
+    # The same demand finds the provider that declared what it asks for.
+    allowed = chat(service, "careful/good", provider=provider)
+    assert allowed.headers["x-valueapi-provider"] == "careful"
+    assert "retention=none" in allowed.headers["x-valueapi-data-policy"]
+
+
+def test_the_same_as_a_header_for_clients_that_cannot_add_fields(service: Governed) -> None:
+    assert chat(service, "openai/good", {"x-valueapi-provider-data-collection": "deny"}).status_code == 403
+    assert chat(service, "openai/good", {"x-valueapi-provider-unheard-of": "1"}).status_code == 400
+
+
+def test_an_unknown_constraint_is_refused_without_its_words(service: Governed) -> None:
+    answer = chat(service, "openai/good", provider={"kanarie-constraint": True})
+    assert answer.status_code == 400 and "kanarie" not in answer.text
+
+
+def test_a_caller_that_leaves_cancels_the_provider_and_pays_for_what_was_produced(service: Governed) -> None:
+    body = json.dumps({"model": "openai/slow", "messages": HI, "stream": True}).encode()
+    head = (f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n").encode()  # fmt: skip
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(head + body)
+        assert connection.recv(400).startswith(b"HTTP/1.1 200")
+    assert service.recorder.wait_for(lambda recorder: len(recorder.disconnects) > 0, 3)
+    row = usage(service)
+    assert row["outcome"] == "cancelled" and row["estimated"] == 1 and int(str(row["charge_microcredits"])) > 0
+
+
+def test_a_cut_stream_is_charged_by_estimate(service: Governed) -> None:
+    told = chat(service, "openai/cut", stream=True).text
+    assert '"error"' in told
+    row = usage(service)
+    assert row["outcome"] == "cut" and row["estimated"] == 1 and int(str(row["output_tokens"])) > 0
+
+
+def test_the_charge_is_rounded_up_once(service: Governed) -> None:
+    answer = chat(service, "openai/good")
+    used = answer.json()["usage"]
+    cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+    exact = (used["prompt_tokens"] - cached) * 1_000_000 + cached * 100_000 + used["completion_tokens"] * 4_000_000
+    assert int(answer.headers["x-valueapi-charge-microcredits"]) == -(-exact // 1_000_000)
+    assert usage(service)["charge_microcredits"] == -(-exact // 1_000_000)
+
+
+def test_the_ledger_adds_up_after_all_this(service: Governed) -> None:
+    assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True

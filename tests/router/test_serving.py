@@ -1,0 +1,160 @@
+"""Starting, stopping, starting again; several workers; TLS; production mode."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.services.valueapi import ValueAPI
+
+HI = {"model": "simulator/gpt", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
+
+
+def chat(service: ValueAPI, key: str | None = None) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {key or service.key}"}
+    return httpx2.post(service.url + "/v1/chat/completions", json=HI, headers=headers, timeout=30)
+
+
+def balance(service: ValueAPI) -> int:
+    listed = json.loads(service.cli("accounts", "list", "--json").stdout)
+    return max(int(row["balance_microcredits"]) for row in listed)
+
+
+def test_a_second_start_reuses_everything_and_shows_no_key(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    key = service.key
+    assert chat(service).status_code == 200
+    assert service.stop() == 0
+    service.log.unlink()
+    service.start()
+    assert chat(service, key).status_code == 200 and service.key == key
+    assert key not in service.log.read_text()
+    assert service.stop() == 0
+
+
+def test_a_charge_is_on_the_balance_to_the_micro_credit(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    charge = int(chat(service).headers["x-valueapi-charge-microcredits"])
+    service.stop()
+    assert charge > 0 and balance(service) == 10_000_000 - charge
+
+
+def test_workers_share_limits_leases_and_revocations(tmp_path: Path) -> None:
+    rates = "{requests_per_minute: 12, tokens_per_minute: 1000000}"
+    limits = tmp_path / "limits.yaml"
+    limits.write_text(f"tiers: [{{name: free, lifetime_top_up_microcredits_min: 0, account: {rates}, key: {rates}}}]\n")
+    service = ValueAPI(
+        tmp_path / "home",
+        {"VALUEAPI_WORKERS": "2", "VALUEAPI_TIERS": str(limits), "VALUEAPI_PRINCIPAL_CACHE_SECONDS": "60"},
+    ).start()
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: chat(service).status_code, range(40)))
+    # A minute's worth is twelve; the bucket refills by one in five seconds meanwhile.
+    assert 12 <= statuses.count(200) <= 15 and set(statuses) == {200, 429}
+    workers = json.loads(service.cli("doctor", "--json", check=False).stdout)["process_ids"]
+    assert len(workers) == 2
+    found = json.loads(service.cli("accounts", "find", service.first_run["user"]["email"], "--json").stdout)
+    listed = json.loads(service.cli("accounts", "api-keys", "list", found["account_id"], "--json").stdout)
+    service.cli("accounts", "api-keys", "revoke", found["account_id"], listed[0]["id"])
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: chat(service).status_code, range(8))) == {401}
+    assert service.stop() == 0
+    assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
+
+
+def test_a_dead_workers_journal_is_adopted_once_and_its_leases_return(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
+    charges = [int(chat(service).headers["x-valueapi-charge-microcredits"]) for _ in range(10)]
+    for worker in json.loads(service.cli("doctor", "--json", check=False).stdout)["process_ids"]:
+        os.kill(worker, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            if httpx2.get(service.url + "/readyz", timeout=1).status_code == 200:
+                break
+        except httpx2.HTTPError:
+            time.sleep(0.1)
+    assert chat(service).status_code == 200
+    last = int(chat(service).headers["x-valueapi-charge-microcredits"])
+    assert service.stop() == 0
+    assert balance(service) == 10_000_000 - sum(charges) - charges[0] - last
+    adopted = [
+        line for line in (service.home / "log" / "events.jsonl").read_text().splitlines() if "orphan:adopted" in line
+    ]
+    assert sum(json.loads(line)["records"] for line in adopted) <= 10
+
+
+def test_tls(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    service = ValueAPI(tmp_path / "home", {"VALUEAPI_TLS_CERT": str(cert), "VALUEAPI_TLS_KEY": str(key)})
+    service.url = service.url.replace("http:", "https:")
+    context = ssl.create_default_context(cafile=cert)
+    service.ready = lambda: httpx2.get(service.url + "/readyz", verify=context, timeout=2)  # type: ignore[method-assign]
+    service.start()
+    answer = httpx2.post(
+        service.url + "/v1/chat/completions",
+        json=HI,
+        headers={"authorization": f"Bearer {service.key}"},
+        verify=context,
+    )
+    assert answer.status_code == 200
+    assert service.stop() == 0
+
+
+def test_production_refuses_first_passwords_the_simulator_and_insecure_upstreams(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    service.stop()
+    service.environment["VALUEAPI_MODE"] = "production"
+    refused = service.cli("serve", check=False)
+    assert refused.returncode == 2 and "first password" in refused.stderr
+    service.cli("accounts", "remove-first-run")
+    file = tmp_path / "providers.yaml"
+    from tests.services import providers
+
+    providers.write(file, "http://127.0.0.1:9")
+    service.environment["VALUEAPI_PROVIDERS"] = str(file)
+    refused = service.cli("serve", check=False)
+    assert refused.returncode != 0 and "VALUEAPI_ALLOW_INSECURE_UPSTREAMS" in refused.stderr
+    service.environment["VALUEAPI_SIMULATOR"] = "on"
+    refused = service.cli("serve", check=False)
+    assert refused.returncode == 2 and "contradicts" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["VALUEAPI_UNHEARD_OF", "VALUEAPI_PORT"])
+def test_a_bad_setting_stops_start_up_with_its_name(tmp_path: Path, name: str) -> None:
+    service = ValueAPI(tmp_path / "home", {name: "s3cret"})
+    refused = service.cli("serve", check=False)
+    assert refused.returncode == 2 and name in refused.stderr and "s3cret" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_migrations_equal_the_models_on_both_databases(tmp_path: Path, fresh_postgres: str) -> None:
+    import asyncio
+
+    from governance.datamap import Store
+    from governance.db import Database
+    from router.migrations import run
+
+    async def differences(url: str, store: Store) -> list[object]:
+        database = Database(url)
+        try:
+            await run.upgrade(database, store)
+            return [item for item in await run.differences(database, store) if "test_" not in str(item)]
+        finally:
+            await database.aclose()
+
+    assert asyncio.run(differences(f"sqlite+aiosqlite:///{tmp_path}/a.db", Store.DATA)) == []
+    assert asyncio.run(differences(f"sqlite+aiosqlite:///{tmp_path}/b.db", Store.KEYS)) == []
+    assert asyncio.run(differences(fresh_postgres, Store.DATA)) == []

@@ -1,0 +1,99 @@
+"""The real service as a stranger starts it: a process of its own, a scratch home, a free port."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+_READY_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ValueAPI:
+    """`start` and `stop` (or `kill`) as often as needed; the home stays. `log` is what it printed."""
+
+    def __init__(self, home: Path, environment: dict[str, str] | None = None) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home.with_name(home.name + ".log")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("VALUEAPI_")}
+        self.environment = {
+            **clean,
+            "VALUEAPI_HOME": str(home),
+            "VALUEAPI_PORT": str(self.port),
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "ValueAPI":
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "router.cli", "serve", "--first-run"],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until = time.monotonic() + _READY_S
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the service ended: {self.log.read_text()[-2000:]}")
+            try:
+                if self.ready().status_code == 200:
+                    return self
+            except httpx2.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError(f"the service isn't ready: {self.log.read_text()[-2000:]}")
+
+    def ready(self) -> httpx2.Response:
+        return httpx2.get(self.url + "/readyz", timeout=2)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of it."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def cli(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run a command of `valueapi` on this home."""
+        return subprocess.run(
+            [sys.executable, "-m", "router.cli", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    @property
+    def first_run(self) -> dict[str, Any]:
+        made: dict[str, Any] = json.loads((self.home / "first-run.json").read_text())
+        return made
+
+    @property
+    def key(self) -> str:
+        return str(self.first_run["api_key"])
