@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,8 @@ from router.web.problems import NotJson, NotSignedIn
 
 _DAYS_MAX: Final = 90  # how long the usage log rests
 _ROWS_MAX: Final = 1000
+# Names the header in /openapi.json; what it carries is read by `bearer`.
+_BEARER: Final = HTTPBearer(auto_error=False, scheme_name="session", description="The token that sign-in gave.")
 
 
 async def _json_only(request: Request) -> None:
@@ -33,7 +36,7 @@ async def _json_only(request: Request) -> None:
         raise NotJson("The body must be application/json.")
 
 
-async def _signed_in(request: Request) -> SignedIn:
+async def _signed_in(request: Request, _documented: Annotated[object, Depends(_BEARER)]) -> SignedIn:
     found = await session.find_session(web(request).data, bearer(request))
     if found is None:
         raise NotSignedIn("Sign in first: the session token is missing, wrong, expired or signed out.")

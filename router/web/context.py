@@ -28,7 +28,8 @@ class WebContext:
     """`cell_secret` (16 to 64 bytes) keys rate-limit cells and form tokens, and is the same in every process.
 
     `ready` gives the reasons why the service can't serve, empty when it can; `bump` makes every process drop the
-    principals that it remembers.
+    principals that it remembers. `answer_seconds` is the least that an answer takes which must not tell whether an
+    address is known (`Desk`).
     """
 
     data: Database
@@ -42,12 +43,20 @@ class WebContext:
     metrics: CollectorRegistry
     bump: Callable[[], object]
     proxies: TrustedProxies
+    answer_seconds: float = 0.5
 
     def desk(self) -> Desk:
         """What sign-up, sign-in and password changes work with. Make one: it starts the threads that hash passwords."""
         links = Links(self.settings.base_url())
-        hours = self.settings.session_hours
-        return Desk(self.data, self.keys, EmailIndex(self.keys), Passwords(), links, session_hours=hours)
+        return Desk(
+            self.data,
+            self.keys,
+            EmailIndex(self.keys),
+            Passwords(),
+            links,
+            session_hours=self.settings.session_hours,
+            answer_seconds=self.answer_seconds,
+        )
 
     def changed(self) -> None:
         """A key, account or data policy changed: every process forgets what it knows of them."""

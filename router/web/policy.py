@@ -20,12 +20,13 @@ _LISTS = ("region", "headquarters", "certifications", "only", "ignore")
 def read(value: Mapping[str, object], catalog: Catalog) -> dict[str, Any]:
     """What to store, from constraints with `allow_store` beside them. Raises InvalidRequest naming the field."""
     rest = dict(value)
-    store = rest.pop(_STORE, False)
-    if not isinstance(store, bool):
+    # Left out of a key's policy it leaves the account's choice alone; an account's own is false until it says true.
+    store = {_STORE: rest.pop(_STORE)} if _STORE in rest else {}
+    if not all(isinstance(value, bool) for value in store.values()):
         raise InvalidRequest("`allow_store` must be true or false.", param=_STORE)
     parsed = constraints.parse(rest, where="data_policy")
     _check_names(parsed, catalog)
-    return constraints.as_dict(parsed) | {_STORE: store}
+    return constraints.as_dict(parsed) | store
 
 
 def split(stored: Mapping[str, object] | None) -> tuple[Constraints, bool]:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from governance.errors import Conflict, KeyUnavailable, NotFound, Rejected, UseRefused, ValueAPIError
+from governance.errors import Conflict, KeyUnavailable, NotFound, Rejected, UseRefused
 from router.errors import (
     BodyTooLarge,
     Forbidden,
@@ -49,6 +49,9 @@ _WORDS = {
 }
 
 
+_FORESEEN = (GatewayError, Rejected, NotFound, Conflict, UseRefused, KeyUnavailable)
+
+
 class Unprocessable(GatewayError):
     """The JSON was read, and a field can't be used."""
 
@@ -76,10 +79,15 @@ class NotForm(NotJson):
 
 
 class Gone(GatewayError):
-    """Processing was restricted, or the subject's key is destroyed: there is nothing left to show."""
+    """The subject's key is destroyed: there is nothing left to show."""
 
     status = 410
     code = "erased"
+
+
+def foreseen(error: Exception) -> bool:
+    """Whether the error is an answer; anything else is our own fault and has to be logged."""
+    return isinstance(error, _FORESEEN)
 
 
 def typed(error: Exception) -> GatewayError:
@@ -165,7 +173,7 @@ def install(app: FastAPI, models: Sequence[type[BaseModel]], parameters: Sequenc
         return respond(typed(error), request.url.path, request_id(request.scope), allow=allow)
 
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, raised)
-    app.add_exception_handler(ValueAPIError, raised)
-    # Starlette's last resort: it answers by this handler, then raises again, to the shell.
+    for kind in (HTTPException, *_FORESEEN):
+        app.add_exception_handler(kind, raised)
+    # Starlette's last resort: it answers by this handler, then raises again, to the shell, which logs it.
     app.add_exception_handler(Exception, raised)

@@ -13,7 +13,7 @@ from router.accounts.roles import Role
 from router.accounts.session import find_session
 from router.web import forms, pages
 from router.web.context import web
-from router.web.problems import NotSignedIn, typed
+from router.web.problems import NotSignedIn, foreseen, typed
 
 _PAGES = (
     ("overview", "/portal/", "Overview"),
@@ -72,6 +72,8 @@ def show(
 ) -> Response:
     """A page for this browser. `failed` shows what a form ran into, with that error's status."""
     context = web(request)
+    if failed is not None and not foreseen(failed):
+        raise failed
     token, fresh = forms.make_token(request)
     error = typed(failed) if failed is not None else None
     answer = pages.page(

@@ -38,7 +38,7 @@ async def test_from_sign_up_to_a_revoked_key(web: Running) -> None:
         secret, key_id = made.json()["secret"], made.json()["id"]
         principal = await web.context.directory.find(secret)
         assert str(principal.account_id) == me["account_id"]
-        assert principal.key_policy == {"zdr": True, "allow_store": False}
+        assert principal.key_policy == {"zdr": True}  # nothing said of storing: the account decides
 
         renamed = await client.patch(f"{API}/keys/{key_id}", json={"name": "desktop"})
         assert renamed.json()["name"] == "desktop"

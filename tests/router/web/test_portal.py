@@ -245,16 +245,39 @@ async def test_data_policy_form(web: Running) -> None:
         assert re.search(r'name="ignore" value="openai" checked', wrong.text)
 
 
-async def test_password_page(web: Running) -> None:
+async def test_reset_by_the_mailed_page(web: Running) -> None:
     await web.person(EMAIL)
+    fresh = "another long passphrase"
+    async with web.client() as client:
+        await submit(client, "/portal/password-reset", {"email": EMAIL})
+        link = (await web.link("password-reset")).removeprefix(web.base)
+        token = link.rpartition("=")[2]
+        to = "/portal/password-reset/confirm"
+        short = await submit(client, link, {"token": token, "password": "short"}, to=to)
+        assert (short.status_code, "12 to 256" in short.text) == (422, True)
+        done = await submit(client, link, {"token": token, "password": fresh}, to=to)
+        assert done.headers["location"] == "/portal/sign-in?done=password-reset"
+        again = await submit(client, link, {"token": token, "password": fresh}, to=to)
+        assert (again.status_code, token in again.text) == (422, False)
+        signed_in = await submit(client, "/portal/sign-in", {"email": EMAIL, "password": fresh})
+        assert signed_in.headers["location"] == "/portal/"
+
+
+async def test_password_page(web: Running) -> None:
+    person = await web.person(EMAIL)
+    async with web.context.data.transaction(DataUse.SERVICE) as session:
+        row = await people.person_of(session, person.subject_id)
+        assert row is not None
+        row.first_password = True
     async with web.browser(EMAIL) as browser, web.browser(EMAIL) as elsewhere:
+        assert "still use your first password" in (await browser.get("/portal/")).text
         fresh = "another long passphrase"
         wrong = await submit(browser, "/portal/password", {"current": "not that one", "password": fresh})
         assert (wrong.status_code, "Your present password is wrong" in wrong.text) == (422, True)
         assert fresh not in wrong.text
         done = await submit(browser, "/portal/password", {"current": PASSWORD, "password": fresh})
         assert done.headers["location"] == "/portal/?done=password-changed"
-        assert (await browser.get("/portal/")).status_code == 200
+        assert "still use your first password" not in (await browser.get("/portal/")).text
         assert (await elsewhere.get("/portal/")).status_code == 303
 
 

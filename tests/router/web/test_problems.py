@@ -6,8 +6,10 @@ import logging
 import pytest
 import structlog
 
+from governance.errors import SealBroken
+from router.accounts.api_key import ApiKeys
 from router.web import usage
-from tests.router.web.running import PASSWORD, Running
+from tests.router.web.running import PASSWORD, Running, submit
 
 pytestmark = pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
 CANARY = "canary-7f3a"
@@ -123,6 +125,21 @@ async def test_our_own_fault_says_nothing(
     everything = json.dumps(logs, default=str) + caplog.text + captured.out + captured.err + answer.text + page.text
     assert CANARY not in everything
     assert "Traceback" not in everything
+
+
+async def test_a_broken_seal_is_our_fault_and_logged(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of our own packages that is no answer: not shown as if the person had done something wrong."""
+    await web.person("a@example.org")
+
+    async def broken(*_: object, **__: object) -> None:
+        raise SealBroken(CANARY)
+
+    async with web.browser("a@example.org") as browser:
+        monkeypatch.setattr(ApiKeys, "create", broken)
+        with structlog.testing.capture_logs() as logs:
+            page = await submit(browser, "/portal/keys", {"name": "x"})
+    assert (page.status_code, CANARY in page.text) == (500, False)
+    assert [entry["type"] for entry in logs] == ["SealBroken"]
 
 
 async def test_every_answer_carries_our_id_and_isnt_stored(web: Running) -> None:

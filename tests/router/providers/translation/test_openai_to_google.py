@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from google.genai import types
@@ -23,7 +24,7 @@ from tests.router.providers.translation.samples import (
 STRICT = {"type": "function", "function": {"name": "now", "strict": True}}
 
 
-def sent(model: str = "gemini-2.5-flash", **change: object) -> dict[str, object]:
+def sent(model: str = "gemini-2.5-flash", **change: Any) -> dict[str, object]:
     value = ask(to_google(), {**CHAT, **change}, model=model)
     # The official client's own idea of the request's pieces, unknown names forbidden.
     assert isinstance(value["contents"], list)
@@ -207,7 +208,7 @@ def test_reasoning_effort(model: str, effort: str, expected: object) -> None:
         ),
     ],
 )
-def test_what_the_gemini_api_lacks(change: dict[str, object], param: str) -> None:
+def test_what_the_gemini_api_lacks(change: dict[str, Any], param: str) -> None:
     with pytest.raises(Untranslatable) as caught:
         sent(**change)
     assert caught.value.param == param
