@@ -9,7 +9,7 @@ def routes(web: FastAPI) -> list[tuple[str, str, str]]:
     found = []
     for route in iter_route_contexts(web.routes):
         handler = route.endpoint
-        if handler is None or not handler.__module__.startswith("router.web"):
+        if route.path is None or handler is None or not handler.__module__.startswith("router.web"):
             continue
         line = (handler.__doc__ or "").strip().split("\n")[0]
         found += [(method, route.path, line) for method in sorted(route.methods or ())]
