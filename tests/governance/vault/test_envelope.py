@@ -1,5 +1,6 @@
 """The sealed format: vectors, binding, commitment."""
 
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -28,6 +29,13 @@ def test_the_format_is_what_the_docstring_says_byte_for_byte() -> None:
     derived = HKDF(SHA256(), 64, sealed[18:42], b"valueapi/seal/1" + KEY.id.bytes).derive(KEY.secret)
     assert sealed[42:74] == derived[32:]
     assert AESGCM(derived[:32]).decrypt(bytes(12), sealed[74:], sealed[:74] + CONTEXT) == b"ada@example.org"
+
+
+def test_the_documented_vector_is_what_this_program_seals() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "privacy" / "sealed-format.md").read_text()
+    printed = "".join(page.rpartition("envelope    ")[2].partition("```")[0].split())
+    assert bytes.fromhex(printed) == envelope.seal(KEY, b"ada@example.org", CONTEXT, salt=bytes(range(24)))
+    assert envelope.open_envelope(KEY, bytes.fromhex(printed), CONTEXT) == b"ada@example.org"
 
 
 @given(st.binary(max_size=200), st.binary(max_size=60))
