@@ -189,4 +189,4 @@ def registry() -> Iterator[DeclaredColumn]:
             for column in table.columns:
                 declaration = column.info.get("declaration")
                 if declaration is not None:
-                    yield DeclaredColumn(store, table.name, column.name, declaration)
+                    yield DeclaredColumn(store, str(table.name), str(column.name), declaration)
