@@ -1,0 +1,73 @@
+"""Engines and sessions: transactions, time, and what a failing statement says."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from governance.datamap import DataUse
+from governance.db import Database, UtcDateTime
+from governance.ids import uuid7
+from governance.subjects import DataSubject, SubjectState
+from governance.vault.keys import KeyStore
+
+Stores = tuple[Database, KeyStore]
+
+
+def subject(at: datetime | None = None) -> DataSubject:
+    return DataSubject(id=uuid7(), state=SubjectState.ACTIVE, created_at=at or datetime.now(UTC))
+
+
+async def test_a_transaction_is_whole_or_nothing(stores: Stores) -> None:
+    one = subject()
+    with pytest.raises(RuntimeError):
+        async with stores[0].transaction(DataUse.SERVICE) as session:
+            session.add(one)
+            await session.flush()
+            raise RuntimeError
+    async with stores[0].session(DataUse.SERVICE) as session:
+        assert (await session.scalars(select(DataSubject))).all() == []
+
+
+async def test_times_are_utc_whatever_they_were(stores: Stores) -> None:
+    at = datetime(2026, 3, 29, 3, 30, tzinfo=timezone(timedelta(hours=2)))
+    one = subject(at)
+    async with stores[0].transaction(DataUse.SERVICE) as session:
+        session.add(one)
+    async with stores[0].session(DataUse.SERVICE) as session:
+        found = (await session.scalars(select(DataSubject).where(DataSubject.id == one.id))).one()
+    assert found.created_at == at and found.created_at.tzinfo is UTC
+    with pytest.raises(TypeError):
+        UtcDateTime().process_bind_param(datetime(2026, 1, 1), None)  # type: ignore[arg-type]
+
+
+async def test_writers_wait_for_each_other_instead_of_failing(stores: Stores) -> None:
+    async def add() -> None:
+        async with stores[0].transaction(DataUse.SERVICE) as session:
+            await session.scalars(select(DataSubject))  # a read first: a deferred SQLite transaction would fail here
+            session.add(subject())
+
+    await asyncio.gather(*(add() for _ in range(20)))
+    async with stores[0].session(DataUse.SERVICE) as session:
+        assert len((await session.scalars(select(DataSubject))).all()) == 20
+
+
+async def test_an_error_shows_no_parameters(stores: Stores) -> None:
+    one = subject()
+    with pytest.raises(IntegrityError) as caught:
+        async with stores[0].transaction(DataUse.SERVICE) as session:
+            session.add_all([one, DataSubject(id=one.id, state="kanarie-state", created_at=one.created_at)])
+    assert "kanarie" not in str(caught.value)
+
+
+async def test_sqlite_is_set_up_for_safety(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/x/data.db")
+    async with database.session(DataUse.SERVICE) as session:
+        wanted = {"journal_mode": "wal", "foreign_keys": 1, "secure_delete": 1, "synchronous": 2}
+        found = {name: (await session.execute(text(f"PRAGMA {name}"))).scalar_one() for name in wanted}
+    assert found == wanted
+    assert (tmp_path / "x" / "data.db").stat().st_mode & 0o077 == 0
+    await database.aclose()

@@ -1,0 +1,50 @@
+"""Commands as a person and a script meet them."""
+
+import json
+from pathlib import Path
+
+from tests.services.valueapi import ValueAPI
+
+
+def test_doctor_tells_what_is_missing_and_then_that_all_is_well(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home")
+    before = service.cli("doctor", "--json", check=False)
+    told = json.loads(before.stdout)
+    assert before.returncode == 1 and told["ok"] is False
+    assert {row["check"] for row in told["checks"] if not row["ok"]} >= {"root key", "data store", "keys store"}
+    assert all(row["mend"] for row in told["checks"] if not row["ok"])
+    service.cli("migrate")
+    after = service.cli("doctor", "--json")
+    told = json.loads(after.stdout)
+    assert told["ok"] is True and told["process_ids"] == []
+    assert {"log_target", "temporary_folder", "writable_folders"} <= set(told)
+
+
+def test_commands_say_what_to_do_where_there_is_no_home(tmp_path: Path) -> None:
+    refused = ValueAPI(tmp_path / "home").cli("accounts", "list", check=False)
+    assert refused.returncode == 2 and "valueapi migrate" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_key_file_that_others_can_read_stops_every_command(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home")
+    service.cli("migrate")
+    (service.home / "keys" / "root.key").chmod(0o644)
+    for command in (["keys", "status"], ["serve"]):
+        refused = service.cli(*command, check=False)
+        assert refused.returncode == 2 and "may be read by others" in refused.stderr
+
+
+def test_credit_is_added_once_per_key_and_the_books_agree(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    service.stop()
+    account = json.loads(service.cli("accounts", "list", "--json").stdout)[0]["id"]
+    assert "Added 5" in service.cli("accounts", "credit", account, "5", "--key", "a").stdout
+    assert "nothing was added" in service.cli("accounts", "credit", account, "5", "--key", "a").stdout
+    rows = {
+        row["id"]: row["balance_microcredits"] for row in json.loads(service.cli("accounts", "list", "--json").stdout)
+    }
+    assert rows[account] == 5_000_000
+    conflict = service.cli("accounts", "credit", account, "6", "--key", "a", check=False)
+    assert conflict.returncode == 1 and "Traceback" not in conflict.stderr
+    assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
+    assert json.loads(service.cli("keys", "status", "--json").stdout)[0]["keys"] >= 6
