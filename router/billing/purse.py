@@ -225,7 +225,8 @@ class Purse:
                 )
             if time.monotonic() - asked_at >= self._limits.recall_every_s:
                 asked_at = time.monotonic()
-                self._recall.ask_recall()
+                with contextlib.suppress(ValueAPIError):  # busy: asked again at the next round
+                    self._recall.ask_recall()
             # The others answer within a tick of theirs; there is no event to wait for between processes.
             await asyncio.sleep(self._limits.tick_s)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.services.postgres import Postgres
+from tests.services.redis import redis_server
 from tests.services.valueapi import ValueAPI
 
 HI = {"model": "simulator/gpt", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
@@ -67,6 +69,30 @@ def test_workers_share_limits_leases_and_revocations(tmp_path: Path) -> None:
         assert set(pool.map(lambda _: chat(service).status_code, range(8))) == {401}
     assert service.stop() == 0
     assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
+
+
+def test_two_services_share_limits_through_redis(tmp_path: Path, postgres: Postgres) -> None:
+    """Two machines, as far as a test can: apart homes, one database, one key store, one Redis."""
+    rates = "{requests_per_minute: 10, tokens_per_minute: 1000000}"
+    limits = tmp_path / "limits.yaml"
+    limits.write_text(f"tiers: [{{name: free, lifetime_top_up_microcredits_min: 0, account: {rates}, key: {rates}}}]\n")
+    with redis_server() as url:
+        environment = {
+            "VALUEAPI_REDIS_URL": url,
+            "VALUEAPI_TIERS": str(limits),
+            "VALUEAPI_DATABASE_URL": postgres.create_database(),
+            "VALUEAPI_KEYS_URL": postgres.create_database(),
+            "VALUEAPI_KEY_FILE": str(tmp_path / "root.key"),
+        }
+        first = ValueAPI(tmp_path / "one", environment).start()
+        (tmp_path / "two").mkdir()
+        (tmp_path / "two" / "first-run.json").write_text((tmp_path / "one" / "first-run.json").read_text())
+        second = ValueAPI(tmp_path / "two", environment).start()
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(lambda n: chat((first, second)[n % 2]).status_code, range(30)))
+        assert 10 <= statuses.count(200) <= 13 and set(statuses) == {200, 429}
+        assert first.stop() == 0 and second.stop() == 0
+        assert json.loads(first.cli("ledger", "verify", "--json").stdout)["ok"] is True
 
 
 def test_a_dead_workers_journal_is_adopted_once_and_its_leases_return(tmp_path: Path) -> None:

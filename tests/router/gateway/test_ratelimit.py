@@ -1,14 +1,10 @@
 """One conformance suite for every limiter, then what is particular to each. Redis is a real, private server."""
 
 import asyncio
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +28,7 @@ from router.gateway.ratelimit import (
 )
 from router.gateway.shared import WINDOW, Shared
 from router.surface import Dialect
+from tests.services.redis import redis_server
 
 SECRET = bytes(range(32))
 
@@ -42,36 +39,6 @@ def key(name: str) -> bytes:
 
 def want(name: str, limit: int, cost: int = 1, kind: ratelimit.Kind = "requests") -> Want:
     return Want(key(name), limit, cost, kind)
-
-
-@contextmanager
-def redis_server() -> Iterator[str]:
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    assert binary, "redis-server is missing: install the package redis-server"
-    folder = Path(tempfile.mkdtemp(prefix="rl"))
-    folder.chmod(0o700)
-    demote: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(folder, "nobody", "nogroup")
-        demote = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    address = folder / "r.sock"
-    quiet = ["--save", "", "--appendonly", "no", "--dir", str(folder), "--daemonize", "no"]
-    process = subprocess.Popen(
-        [*demote, binary, "--port", "0", "--unixsocket", str(address), "--unixsocketperm", "777", *quiet],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "ready to accept connections at" in line.lower():
-                break
-        assert process.poll() is None, "redis-server did not start"
-        yield f"unix://{address}"
-    finally:
-        process.kill()
-        process.communicate()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
