@@ -4,8 +4,6 @@ Key, subject, body, model, data policy, rate limit, Credits. Nothing has left th
 """
 
 from collections.abc import Mapping
-from typing import Any
-from uuid import UUID
 
 from governance import events
 from router.accounts.principal import Principal
@@ -94,22 +92,9 @@ class Admission:
 
     def wants(self, principal: Principal, tokens: int) -> list[Want]:
         """The four buckets that a request takes from: requests and tokens, of the key and of the account."""
-        tier = self._tiers.get(principal.tier)
-        out: list[Want] = []
-        owners: tuple[tuple[str, UUID, Any], ...] = (
-            ("key", principal.api_key_id, tier.key),
-            ("account", principal.account_id, tier.account),
-        )
-        for kind, ident, rates in owners:
-            out.append(
-                Want(cell_key(self._secret, f"{kind}-requests", ident.bytes), rates.requests_per_minute, 1, "requests")
-            )
-            # A request larger than a whole bucket takes the whole bucket, or it could never be served.
-            cost = min(tokens, rates.tokens_per_minute)
-            out.append(
-                Want(cell_key(self._secret, f"{kind}-tokens", ident.bytes), rates.tokens_per_minute, cost, "tokens")
-            )
-        return out
+        account = cell_key(self._secret, "account", principal.account_id.bytes)
+        key = cell_key(self._secret, "key", principal.api_key_id.bytes)
+        return self._tiers.get(principal.tier).wants(account, key, tokens)
 
     async def _reserve(
         self, call: Call, peek: Peek, model: Model, routes: list[Route], input_tokens: int

@@ -413,7 +413,8 @@ class Tier:
     def wants(self, account_cell: bytes, key_cell: bytes, tokens: int) -> list[Want]:
         """One request of `tokens` estimated tokens, as wants on the account's and the key's buckets.
 
-        The two cells must differ: make them by `cell_key` with kinds of their own.
+        The two cells must differ: make them by `cell_key` with kinds of their own. A request larger than a whole
+        bucket takes the whole bucket, or it could never be served.
         """
         return [
             Want(_kinded(cell, kind), limit, cost, kind)
@@ -423,7 +424,7 @@ class Tier:
 
 
 def _costs(rates: Rates, tokens: int) -> tuple[tuple[Kind, int, int], tuple[Kind, int, int]]:
-    return ("requests", rates.requests_per_minute, 1), ("tokens", rates.tokens_per_minute, tokens)
+    return ("requests", rates.requests_per_minute, 1), ("tokens", rates.tokens_per_minute, min(tokens, rates.tokens_per_minute))
 
 
 def _kinded(cell: bytes, kind: Kind) -> bytes:
