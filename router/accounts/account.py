@@ -101,6 +101,15 @@ async def account_policy(db: Database, account_id: UUID) -> Policy | None:
     return account.data_policy
 
 
+async def account_tier(db: Database, account_id: UUID) -> str:
+    """The account's tier of rate limits. Raises NotFound."""
+    async with db.session(DataUse.SERVICE) as session:
+        tier: str | None = await session.scalar(select(Account.tier).where(Account.id == account_id))
+    if tier is None:
+        raise NotFound("There is no such account.")
+    return tier
+
+
 async def set_account_policy(
     db: Database, account_id: UUID, policy: Policy | None, *, bump: Callable[[], None]
 ) -> None:

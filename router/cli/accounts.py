@@ -16,6 +16,7 @@ from router.accounts.desk import Links
 from router.accounts.first_run import remove_first_run
 from router.accounts.roles import Role
 from router.app.stores import Stores, opened
+from router.app.top_up import top_up
 from router.billing import ledger
 from router.cli.output import Json, out, plain_errors, print_json, table
 from router.settings import Settings
@@ -85,14 +86,11 @@ def credit(
     key: Annotated[str, typer.Option(help="Idempotency key: the same key adds nothing twice.")],
     demo: Annotated[bool, typer.Option(help="A gift; it doesn't count towards the tier.")] = False,
 ) -> None:
-    """Add Credits to an account, once per key."""
+    """Add Credits to an account, once per key; paid ones count towards its tier."""
 
     async def add() -> bool:
         async with opened(Settings.load()) as stores:
-            await account.account_policy(stores.data, account_id)  # raises NotFound
-            reason = ledger.EntryKind.DEMO if demo else ledger.EntryKind.TOP_UP
-            async with stores.data.transaction(DataUse.PAYMENT) as session:
-                return await ledger.grant(session, account_id, credits_ * ledger.CREDIT, f"cli:{key}", reason)
+            return await top_up(stores, account_id, credits_ * ledger.CREDIT, f"cli:{key}", demo=demo)
 
     out.print(f"Added {credits_} Credits." if asyncio.run(add()) else "This key was used already: nothing was added.")
 

@@ -44,6 +44,11 @@ def test_credit_is_added_once_per_key_and_the_books_agree(tmp_path: Path) -> Non
         row["id"]: row["balance_microcredits"] for row in json.loads(service.cli("accounts", "list", "--json").stdout)
     }
     assert rows[account] == 5_000_000
+    tiers = {row["id"]: row["tier"] for row in json.loads(service.cli("accounts", "list", "--json").stdout)}
+    assert tiers[account] == "tier-1"  # 5 Credits paid in so far; a gift doesn't count
+    service.cli("accounts", "credit", account, "100", "--key", "b", "--demo")
+    tiers = {row["id"]: row["tier"] for row in json.loads(service.cli("accounts", "list", "--json").stdout)}
+    assert tiers[account] == "tier-1"
     conflict = service.cli("accounts", "credit", account, "6", "--key", "a", check=False)
     assert conflict.returncode == 1 and "Traceback" not in conflict.stderr
     assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
