@@ -24,6 +24,7 @@ EDITS: Final[Mapping[str, str]] = {
     "cache-key": "`prompt_cache_key` becomes the same pseudonym; it is removed under zero data retention.",
     "cache-retention": "`prompt_cache_retention` and all of `prompt_cache_options` but its `mode` are removed under "
     "zero data retention: a longer cache is retention.",
+    "translated": "Between dialects the body is translated whole; `translated:FROM-TO` says from which to which.",
     "include-usage": "`stream_options.include_usage` is set to true so that a stream can be metered; the extra chunk "
     "that it brings is dropped from the answer.",
 }
