@@ -43,7 +43,7 @@ clean:                 ## Remove the environment and caches; state under var/ st
 	@scripts/make-venv
 
 .venv/.run: .venv/bin/python requirements.lock pyproject.toml
-	@[ -e .venv/.test ] || scripts/install requirements.lock
+	@scripts/install $$([ -e .venv/.test ] && echo requirements-test.lock || echo requirements.lock)
 	@touch $@
 
 .venv/.test: .venv/bin/python requirements-test.lock pyproject.toml

@@ -41,6 +41,7 @@ class Settings(GovernanceSettings):
     upstream_answer_bytes_max: int = Field(64 * 2**20, ge=1024, description="Largest answer that is not a stream.")
     breaker: bool = Field(True, description="Stop asking a provider that keeps failing.")
     breaker_failures: int = Field(5, ge=1, description="Failures in a row that open the breaker.")
+    breaker_window_seconds: Seconds = Field(30, description="They must fall within this time.")
     breaker_cooldown_seconds: Seconds = Field(15, description="How long it stays open before one request tries again.")
 
     tiers: Path | None = Field(None, description="A limits.yaml with rate limits per tier.")
@@ -57,6 +58,11 @@ class Settings(GovernanceSettings):
     body_bytes_max: int = Field(32 * 2**20, ge=1024, description="Largest request body.")
     body_idle_seconds_max: Seconds = Field(20, description="Between two pieces of a request body.")
     body_bytes_per_second_min: int = Field(100, ge=1, description="Slowest body, after the first ten seconds.")
+    body_seconds_max: Seconds = Field(600, description="For a whole request body.")
+    target_bytes_max: int = Field(8 * 1024, ge=256, description="Request target: path and query.")
+    write_stalled_seconds_max: Seconds = Field(
+        60, description="A client that doesn't read its answer is cut after this."
+    )
     keepalive_seconds: Seconds = Field(75, description="An idle connection is closed after this.")
     connections_max: int = Field(10_000, ge=1, description="Open connections per process.")
 

@@ -12,9 +12,12 @@ from router.accounts.passwords import Passwords
 from router.accounts.person import first_passwords
 from router.app.stores import Stores, opened
 from router.billing import ledger
+from router.providers.catalog import Catalog
 from router.settings import Settings
+from router.surface import Endpoint
 
 FILE = "first-run.json"
+_CHATS = frozenset({Endpoint.CHAT, Endpoint.MESSAGES, Endpoint.GENERATE})
 
 
 async def prepare(settings: Settings, *, make: bool) -> dict[str, object] | None:
@@ -32,6 +35,8 @@ async def prepare(settings: Settings, *, make: bool) -> dict[str, object] | None
                 )
             return None
         file = settings.home / FILE
+        if file.exists():
+            _move(file, settings.base_url())
         if not make or file.exists():
             return None
         made = await _make(settings, stores)
@@ -52,6 +57,13 @@ async def _make(settings: Settings, stores: Stores) -> dict[str, object]:
     return {"base_url": settings.base_url(), **{name: value for name, value in made.items() if name != "base_url"}}
 
 
+def _move(file: Path, base_url: str) -> None:
+    """Another port or host since: scripts read where the service is now."""
+    made = json.loads(file.read_text())
+    if made.get("base_url") != base_url:
+        _write(file, {**made, "base_url": base_url})
+
+
 def _write(file: Path, made: dict[str, object]) -> None:
     """Durably and readable by its owner alone, or not at all."""
     draft = file.with_name(f".{file.name}")
@@ -62,3 +74,17 @@ def _write(file: Path, made: dict[str, object]) -> None:
     finally:
         os.close(handle)
     draft.replace(file)
+
+
+def first_model(settings: Settings) -> tuple[str, str | None]:
+    """A chat model that can be tried now, and the provider that will answer; None where that is the simulator."""
+    catalog = Catalog.load(
+        settings.providers,
+        production=settings.production,
+        allow_insecure=settings.allow_insecure_upstreams,
+        simulator_url=None,
+    )
+    for model in catalog.models if settings.simulator != "on" else ():
+        if any(not route.endpoints.isdisjoint(_CHATS) for route in model.routes):
+            return model.id, model.routes[0].provider.id
+    return "simulator/gpt", None

@@ -1,6 +1,7 @@
 """Everything that one serving process holds open, in the order in which it is opened; closed the other way round."""
 
 import asyncio
+import os
 from contextlib import AsyncExitStack, suppress
 
 import structlog
@@ -14,7 +15,7 @@ from governance.mail.mailgun import MailgunSender
 from policies import retention
 from router.accounts.directory import KeyDirectory
 from router.app.stores import Stores, open_stores
-from router.billing.purse import Purse
+from router.billing.purse import Purse, PurseLimits
 from router.gateway.admission import Admission
 from router.gateway.api import Gateway
 from router.gateway.attempts import Attempts, AttemptSettings
@@ -69,8 +70,11 @@ class Service:
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret
         pseudonym_key = (await stores.keys.service_key("upstream-pseudonym")).secret
-        purse = await Purse.open(stores.data, stores.keys, settings.data_folder / "journal", stores.shared)
+        # Processes of one machine ask each other for leases back; other machines get them by idleness alone.
+        idle = PurseLimits(idle_s=60.0 if settings.redis_url is None else 2.0)
+        purse = await Purse.open(stores.data, stores.keys, settings.data_folder / "journal", stores.shared, idle)
         self._stack.push_async_callback(purse.aclose)
+        never_proxied()
         upstream = HttpxUpstream(trust_env=True)
         self._stack.push_async_callback(upstream.aclose)
         directory = KeyDirectory(
@@ -149,6 +153,7 @@ class Service:
             BreakerSettings(
                 enabled=settings.breaker,
                 failures_max=settings.breaker_failures,
+                window_s=settings.breaker_window_seconds,
                 cooldown_s=settings.breaker_cooldown_seconds,
             )
         )
@@ -190,3 +195,10 @@ class Service:
                 # The next round tries again; the text could hold an address.
                 _log.warning("mail delivery failed", type=type(error).__name__)
             await asyncio.sleep(_MAIL_EVERY_S)
+
+
+def never_proxied() -> None:
+    """This machine's own addresses never go through HTTP_PROXY: a prompt for the simulator would leave the machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [part for part in os.environ.get(name, "").split(",") if part]
+        os.environ[name] = ",".join([*known, "127.0.0.1", "localhost", "::1"])

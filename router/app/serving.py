@@ -6,6 +6,7 @@ The supervisor serves nothing and opens no store. It restarts a worker that dies
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,9 @@ import sys
 import time
 
 import uvicorn
+from prometheus_client import multiprocess
 
+from governance.errors import ConfigurationError
 from router.app.asgi import Application
 from router.app.logs import configure as configure_logs
 from router.gateway.protocol import Limits, make_protocol
@@ -32,6 +35,9 @@ def _limits(settings: Settings) -> Limits:
         body_bytes_max=settings.body_bytes_max,
         body_seconds_idle_max=settings.body_idle_seconds_max,
         body_bytes_per_second_min=settings.body_bytes_per_second_min,
+        body_seconds_max=settings.body_seconds_max,
+        target_bytes_max=settings.target_bytes_max,
+        write_seconds_stalled_max=settings.write_stalled_seconds_max,
         keepalive_seconds=settings.keepalive_seconds,
         connections_max=settings.connections_max,
     )
@@ -63,6 +69,20 @@ def harden() -> None:
     """Files for the owner alone, and no core dump: it would hold bodies and open keys."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def check_address(settings: Settings) -> None:
+    """Raises ConfigurationError before anything is made or shown where the address can't be listened on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"VALUEAPI_HOST and VALUEAPI_PORT: {settings.host} port {settings.port} can't be listened on "
+                f"({error.strerror}); is another service running there?"
+            ) from None
 
 
 def serve(settings: Settings) -> int:
@@ -97,6 +117,10 @@ def _run(server: uvicorn.Server, sockets: list[socket.socket] | None) -> int:
 
 def _supervise(settings: Settings) -> int:
     listener = config(settings).bind_socket()
+    figures = settings.run_folder / "metrics"
+    shutil.rmtree(figures, ignore_errors=True)  # counters begin with the service
+    figures.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures.absolute())
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
@@ -110,6 +134,7 @@ def _supervise(settings: Settings) -> int:
                 failed = _START_FAILED
                 stopping.append(signal.SIGTERM)
                 break
+            multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
             time.sleep(0.2)  # a worker that dies at once must not spin
             workers[place] = _spawn(listener)
         time.sleep(0.1)

@@ -28,6 +28,7 @@ from router.billing.journal import JournalWriter, Money, Segment
 from router.billing.ledger import AccountKind, Entry, EntryKind, ledger_account_id
 
 _YIELD_EVERY = 16
+_CLOSED_KEPT = timedelta(days=7)  # the retention rule `lease`
 
 
 @dataclass(slots=True)
@@ -153,6 +154,7 @@ class Committer:
 
     async def _return_aged(self, folder_id: UUID, adopted: Adopted) -> None:
         async with self._db.transaction(DataUse.PAYMENT) as session:
+            await lease.forget_closed(session, clock.now() - _CLOSED_KEPT)
             ids = await lease.aged(session, folder_id, clock.now() - self._ttl)
             adopted.returned_microcredits += await lease.close(session, ids)
         if ids:
@@ -171,9 +173,7 @@ class Committer:
         if damaged:
             kept, dropped = segment.committed, segment.bytes_left()
             stem: str = segment.path.stem
-            events.emit(
-                "journal:tail:truncated", {"segment": stem, "records_kept": kept, "bytes_dropped": dropped}
-            )
+            events.emit("journal:tail:truncated", {"segment": stem, "records_kept": kept, "bytes_dropped": dropped})
         return Committed(), not damaged
 
     def _finish(self, segment: Segment) -> None:

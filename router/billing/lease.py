@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, String, Table, Uuid, bindparam, func, select, update
+from sqlalchemy import BigInteger, String, Table, Uuid, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -190,6 +190,12 @@ async def aged(session: AsyncSession, folder_id: UUID, before: datetime) -> list
     return list(await session.scalars(query.order_by(Lease.id).limit(_CHUNK)))
 
 
+async def forget_closed(session: AsyncSession, before: datetime) -> None:
+    """Delete leases that were closed before a moment: the retention rule `lease`."""
+    gone = (Lease.state == LeaseState.CLOSED.value, Lease.seen_at < before)
+    await session.execute(delete(Lease).where(*gone).execution_options(synchronize_session=False))
+
+
 async def holders(session: AsyncSession, folder_id: UUID) -> set[UUID]:
     """Processes of this journal folder that have open leases."""
     query = select(Lease.process_id).where(Lease.folder_id == folder_id, Lease.state == LeaseState.OPEN.value)
@@ -209,9 +215,7 @@ async def draw(session: AsyncSession, charges: Mapping[UUID, int]) -> dict[UUID,
     """Take `{lease id: micro-credits}` from what remains of leases; what each could pay. Closed ones pay nothing."""
     rows = {key: row for key, row in (await _locked(session, charges)).items() if row.state == LeaseState.OPEN.value}
     paid = {key: min(row.remaining, charges[key]) for key, row in rows.items()}
-    changes = {
-        key: (row.amount, row.remaining - paid[key], LeaseState.OPEN) for key, row in rows.items() if paid[key]
-    }
+    changes = {key: (row.amount, row.remaining - paid[key], LeaseState.OPEN) for key, row in rows.items() if paid[key]}
     await _write(session, changes)
     return paid
 

@@ -26,4 +26,3 @@ app.add_typer(ledger.app, name="ledger")
 def main() -> None:
     """The console script."""
     app()
-

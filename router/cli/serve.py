@@ -33,18 +33,26 @@ def serve(
         os.environ["VALUEAPI_WORKERS"] = str(workers)
     settings = Settings.load()
     serving.harden()
+    serving.check_address(settings)
     asyncio.run(migrate_stores(settings))
     made = asyncio.run(first_run.prepare(settings, make=first))
     base = settings.base_url()
     out.print(f"ValueAPI is starting on {base}  (portal: {base}/portal/)", markup=False, soft_wrap=True)
     if made is not None:
-        _welcome(made, base)
+        _welcome(made, settings)
     sys.stdout.flush()
     raise typer.Exit(serving.serve(settings))
 
 
-def _welcome(made: dict[str, object], base: str) -> None:
+def _welcome(made: dict[str, object], settings: Settings) -> None:
     """The key is shown once; the file keeps it for scripts."""
+    base = settings.base_url()
+    model, provider = first_run.first_model(settings)
+    answers = (
+        "Without a provider's key the local simulator answers."
+        if provider is None
+        else f"A key for the provider {provider} was found: this request goes there, at your expense."
+    )
     lines = (
         "",
         f"Your first API key (shown this once): {made['api_key']}",
@@ -52,10 +60,11 @@ def _welcome(made: dict[str, object], base: str) -> None:
         "Try it:",
         f"  curl {base}/v1/chat/completions -H 'Authorization: Bearer {made['api_key']}' \\",
         "    -H 'Content-Type: application/json' \\",
-        """    -d '{"model":"simulator/gpt","messages":[{"role":"user","content":"Hello"}]}'""",
+        f"""    -d '{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'""",
         "",
-        f"Sign in at {base}/portal/ with `user` of first-run.json, which lies in the home folder, readable by you alone,",
-        "and has the other first accounts too. Without a provider's key the local simulator answers.",
+        answers,
+        f"Sign in at {base}/portal/ with `user` of {settings.home / first_run.FILE}, which only you can read;",
+        "the other first accounts are in it too.",
         "",
     )
     for line in lines:

@@ -1,9 +1,12 @@
 """May this call be served, by whom, and who pays? Each check is one line here; the parent owns the order.
 
-Key, subject, body, model, data policy, rate limit, Credits. Nothing has left the process when one of them refuses.
+Key, subject, requests per minute, body, model, data policy, tokens per minute, Credits, provider-side state. Nothing has
+left the process when one of them refuses.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
 
 from governance import events
 from router.accounts.principal import Principal
@@ -23,8 +26,8 @@ from router.surface import Endpoint
 
 # Counted towards tokens per minute where the caller named no limit; corrected once the answer's usage is known.
 _USUAL_OUTPUT_TOKENS = 1024
-_FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.GOOGLE_COUNT_TOKENS})
-_NO_OUTPUT = _FREE | {Endpoint.EMBEDDINGS}
+FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.GOOGLE_COUNT_TOKENS})
+_NO_OUTPUT = FREE | {Endpoint.EMBEDDINGS}
 
 
 class Limited(RateLimited):
@@ -58,39 +61,54 @@ class Admission:
         # Storing needs the account's yes; a key can only take it back.
         return limits.strictest(account, key), account_store is True and key_store is not False
 
-    async def admit(self, call: Call) -> Admitted:
-        """Raises the GatewayError of the first check that refuses."""
+    async def take_request(self, principal: Principal) -> Verdict:
+        """Count one request, before anything of its body is read: a refused request counts as well. Raises Limited."""
+        verdict = await self._limiter.take([want for want in self._wants(principal, 0) if want.kind == "requests"])
+        if not verdict.allowed:
+            raise Limited(verdict, ceil(verdict.retry_after_s))
+        return verdict
+
+    async def admit(self, call: Call, counted: Verdict) -> Admitted:
+        """Raises the GatewayError of the first check that refuses. The dearest look at the body comes last."""
         spoken = wire(call.dialect)
         body = scan(call.body.expose(), spoken.GOVERNED)
         params = {"model": call.path_model} if call.path_model is not None else {}
         peek = spoken.peek(call.endpoint, body, params)
+        model = self._catalog.resolve(peek.model)
         own, allow_store = self.own_constraints(call.principal)
         demanded = limits.strictest(own, limits.from_headers(call.caller.constraints), limits.parse(peek.provider))
         zdr = demanded.zdr or demanded.max_retention_days == 0
-        spoken.refuse(call.endpoint, body, zdr=zdr)
-        model = self._catalog.resolve(peek.model)
         try:
             routes = select(model, call.endpoint, call.dialect, demanded, can_translate=can_translate)
         except NoProviderAllowed:
             events.emit("gateway:request:no_provider_allowed", {"request_id": call.request_id, "model": model.id})
             raise
         input_tokens = min(estimate_tokens(len(call.body)), model.context_window)
-        verdict, wanted = await self._take(call, peek, input_tokens)
+        verdict, wanted = await self._take_tokens(call, peek, input_tokens, counted)
         try:
             reservation = await self._reserve(call, peek, model, routes, input_tokens)
         except GatewayError:
             await self._limiter.settle(wanted, 0)
             raise
+        try:
+            spoken.refuse(call.endpoint, body, zdr=zdr)
+        except GatewayError:
+            self._purse.release(reservation)
+            await self._limiter.settle(wanted, 0)
+            raise
         return Admitted(call, body, peek, model, routes, demanded, zdr, allow_store, wanted, verdict, reservation)
 
-    async def _take(self, call: Call, peek: Peek, input_tokens: int) -> tuple[Verdict, list[Want]]:
-        wanted = self.wants(call.principal, _tokens(call, peek, input_tokens))
-        verdict = await self._limiter.take(wanted)
+    async def _take_tokens(
+        self, call: Call, peek: Peek, input_tokens: int, counted: Verdict
+    ) -> tuple[Verdict, list[Want]]:
+        wants = self._wants(call.principal, _tokens(call, peek, input_tokens))
+        wanted = [want for want in wants if want.kind == "tokens"]
+        verdict = replace(await self._limiter.take(wanted), requests=counted.requests)
         if not verdict.allowed:
-            raise Limited(verdict, max(1, round(verdict.retry_after_s + 0.5)))
+            raise Limited(verdict, ceil(verdict.retry_after_s))
         return verdict, wanted
 
-    def wants(self, principal: Principal, tokens: int) -> list[Want]:
+    def _wants(self, principal: Principal, tokens: int) -> list[Want]:
         """The four buckets that a request takes from: requests and tokens, of the key and of the account."""
         account = cell_key(self._secret, "account", principal.account_id.bytes)
         key = cell_key(self._secret, "key", principal.api_key_id.bytes)
@@ -101,7 +119,7 @@ class Admission:
     ) -> Reservation:
         """Set aside the most that the dearest of the routes can cost."""
         amount = 0
-        if call.endpoint not in _FREE:
+        if call.endpoint not in FREE:
             output = _output_tokens(call.endpoint, peek, model)
             amount = max(route.price.reserve_microcredits(input_tokens, output) for route in routes)
         account_id = call.principal.account_id

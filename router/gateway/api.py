@@ -31,11 +31,11 @@ from router.errors import (
 )
 from router.gateway import admission, caller, models_list, relay
 from router.gateway.admission import Admission, Limited
-from router.gateway.attempts import Attempts
+from router.gateway.attempts import Attempts, Trail
 from router.gateway.call import Admitted, Call, RequestName
 from router.gateway.caller import Caller, TrustedProxies
 from router.gateway.metrics import Metrics
-from router.gateway.ratelimit import RateLimiter
+from router.gateway.ratelimit import RateLimiter, Verdict
 from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Reply, Send
 from router.gateway.routes import Match
@@ -127,6 +127,7 @@ class Gateway:
         if self.closed is not None:
             raise Unavailable(self.closed, retry_after_s=30)
         _check_content(head)
+        counted = await self._admission.take_request(principal)
         call = Call(
             id=name.id,
             request_id=name.text,
@@ -141,7 +142,7 @@ class Gateway:
             body=await self._read(head, receive),
             started_ns=started_ns,
         )
-        await self._watched(self._answer(call, reply), receive)
+        await self._watched(self._answer(call, counted, reply), receive)
 
     async def _known(self, head: Caller) -> Principal:
         """Raises InvalidKey before a byte of the body is read."""
@@ -185,8 +186,8 @@ class Gateway:
                     with suppress(asyncio.CancelledError):
                         await task
 
-    async def _answer(self, call: Call, reply: Reply) -> None:
-        admitted = await self._admission.admit(call)
+    async def _answer(self, call: Call, counted: Verdict, reply: Reply) -> None:
+        admitted = await self._admission.admit(call, counted)
         settlement = Settlement(admitted, self._purse, self._limiter)
         try:
             await self._relay(admitted, reply, settlement)
@@ -200,7 +201,14 @@ class Gateway:
             await settlement.correct_limits()
 
     async def _relay(self, admitted: Admitted, reply: Reply, settlement: Settlement) -> None:
-        served = await self._attempts.first_answer(admitted)
+        trail = Trail()
+        try:
+            served = await self._attempts.first_answer(admitted, trail)
+        except asyncio.CancelledError:
+            if trail.sent is not None:
+                # The caller left while a provider was at work on the prompt.
+                settlement.settle(relay.unanswered(admitted), trail.sent, 499, "cancelled")
+            raise
         try:
             if served.answer.status >= 400:
                 await relay.caller_fault(admitted, served, reply, settlement)

@@ -57,6 +57,13 @@ class Served:
     answer: UpstreamAnswer
 
 
+@dataclass(slots=True)
+class Trail:
+    """Where a call stands while no answer is there: the route that has its prompt, if one has."""
+
+    sent: Route | None = None
+
+
 class Attempts:
     """Tries an admitted call's routes until one answers."""
 
@@ -66,45 +73,53 @@ class Attempts:
         self._settings = settings
         self._pseudonym_key = pseudonym_key
 
-    async def first_answer(self, admitted: Admitted) -> Served:
-        """Raises the GatewayError that the last attempt ended in."""
+    async def first_answer(self, admitted: Admitted, trail: Trail) -> Served:
+        """Raises the GatewayError that the last attempt ended in. `trail.sent` is the route at work on the request."""
         until = time.monotonic() + self._settings.total_s
         failure: GatewayError = Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
-        for number, route in enumerate(self._plan(admitted.routes)):
-            host = route.base.authority
-            if not self._breaker.allow(route.provider.id, host):
+        tried: dict[str, int] = {}
+        unable: set[str] = set()
+        for route in self._plan(admitted.routes):
+            provider = route.provider.id
+            if provider in unable or not self._breaker.allow(provider, route.base.authority):
                 continue
-            outcome = await self._attempt(admitted, route, until)
+            if provider in tried:
+                wait_s = self._wait_s(tried[provider], failure)
+                if time.monotonic() + wait_s >= until:
+                    break
+                await asyncio.sleep(wait_s)
+            tried[provider] = tried.get(provider, 0) + 1
+            outcome = await self._attempt(admitted, route, until, trail)
             if isinstance(outcome, Served):
                 return outcome
             failure = outcome
-            wait_s = self._wait_s(number, failure)
-            if time.monotonic() + wait_s >= until:
-                break
-            await asyncio.sleep(wait_s)
+            if isinstance(outcome, InvalidRequest):
+                unable.add(provider)  # it can't be asked this at all; another may be
         raise failure
 
     def _plan(self, routes: list[Route]) -> Iterator[Route]:
-        """Each provider once in order, then round again, up to the number of attempts."""
-        for number in range(self._settings.attempts_max):
+        """Each provider once in order, however many there are; then round again, up to the number of attempts."""
+        for number in range(max(self._settings.attempts_max, len(routes))):
             yield routes[number % len(routes)]
 
-    def _wait_s(self, number: int, failure: GatewayError) -> float:
-        wait_s: float = self._settings.backoff_s * 2**number * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+    def _wait_s(self, tries: int, failure: GatewayError) -> float:
+        wait_s: float = self._settings.backoff_s * 2 ** (tries - 1) * random.uniform(0.5, 1)  # noqa: S311  jitter
         asked_s = failure.retry_after_s or 0
         return max(wait_s, float(asked_s)) if asked_s <= _RETRY_AFTER_MAX_S else wait_s
 
-    async def _attempt(self, admitted: Admitted, route: Route, until: float) -> Served | GatewayError:
+    async def _attempt(self, admitted: Admitted, route: Route, until: float, trail: Trail) -> Served | GatewayError:
         provider, host = route.provider.id, route.base.authority
         try:
             prepared = prepare(admitted, route, self._pseudonym_key)
-        except GatewayError:
+        except InvalidRequest as error:
             self._breaker.abandoned(provider, host)
-            raise
+            return error
         request = UpstreamRequest("POST", prepared.url, prepared.headers, prepared.body, self._timeouts(until))
+        trail.sent = route
         try:
             answer = await self._upstream.send(request)
         except UpstreamError as error:
+            trail.sent = None
             self._breaker.failed(provider, host)
             return _unreachable(error)
         except BaseException:
@@ -118,6 +133,7 @@ class Attempts:
             self._breaker.failed(provider, host)
         else:
             self._breaker.succeeded(provider, host)
+        trail.sent = None
         failure = _refused(answer, provider)
         await answer.aclose()
         return failure

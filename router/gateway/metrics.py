@@ -17,7 +17,9 @@ class Metrics:
             buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
             registry=registry,
         )
-        self.in_flight = Gauge("valueapi_requests_in_flight", "Requests being served.", registry=registry)
+        self.in_flight = Gauge(
+            "valueapi_requests_in_flight", "Requests being served.", registry=registry, multiprocess_mode="livesum"
+        )
         self.charged = Counter("valueapi_charged_microcredits", "Micro-credits charged.", registry=registry)
         self.failures = Counter(
             "valueapi_internal_errors", "Errors that were nobody's but ours, by type.", ("type",), registry=registry

@@ -18,7 +18,6 @@ import asyncio
 import ipaddress
 import logging
 import re
-import secrets
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from governance import clock
+from governance.ids import uuid7
 from router.errors import BodyTooLarge, GatewayError, InvalidRequest, RequestTimedOut, render
 
 _LOGGER: Final = logging.getLogger("valueapi.http")
@@ -73,8 +72,8 @@ class Limits:
 
 
 def new_request_id() -> str:
-    """`req_` and 24 hex digits: a UUIDv7's 48-bit time in ms (RFC 9562 section 5.7), then 48 random bits."""
-    return f"req_{clock.unix_ms():012x}{secrets.token_hex(6)}"
+    """`req_` and a UUIDv7's 32 hex digits."""
+    return f"req_{uuid7().hex}"
 
 
 def make_protocol(limits: Limits, on_refusal: Callable[[str], None] | None = None) -> type["GatewayProtocol"]:

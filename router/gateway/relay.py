@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 from router.errors import GatewayError, UpstreamFailed, UpstreamTimedOut, stream_event
+from router.gateway.admission import FREE
 from router.gateway.attempts import Served, caller_error
 from router.gateway.call import Admitted
 from router.gateway.metering import StreamMeter, meter_json
@@ -73,7 +74,7 @@ async def whole(admitted: Admitted, served: Served, reply: Reply, settlement: Se
             body = translation.response(body)
     except asyncio.CancelledError:
         # The provider was already at work on the prompt; what it wrote never arrived.
-        settlement.settle(_unanswered(admitted), route, 499, "cancelled")
+        settlement.settle(unanswered(admitted), route, 499, "cancelled")
         raise
     charge = settlement.settle(usage, route, 200, "completed")
     # A crash here: charged, recorded, and the caller saw a broken connection instead of the answer.
@@ -183,8 +184,10 @@ class Stream:
         await self._reply.end(tail)
 
 
-def _unanswered(admitted: Admitted) -> Usage:
-    """What a caller owes who left before a whole answer came: the prompt, by the documented estimate."""
+def unanswered(admitted: Admitted) -> Usage:
+    """What a caller owes who left before an answer came: the prompt, by the documented estimate."""
+    if admitted.call.endpoint in FREE:
+        return NOTHING
     return Usage(min(estimate_tokens(len(admitted.call.body)), admitted.model.context_window), 0, 0, estimated=True)
 
 

@@ -25,6 +25,9 @@ import msgspec
 from router.errors import InvalidRequest
 
 DEPTH_MAX: Final = 128
+MEMBERS_MAX: Final = 50_000
+_SMALL_BYTES: Final = 64 * 1024
+BRACKETS_MAX: Final = 400_000  # some tenths of a second at the most; a real request of 32 MiB has some thousands
 
 
 class MalformedBody(InvalidRequest):
@@ -141,6 +144,20 @@ _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'"{}[]'))
 _STEP: Final = tuple(1 if c in b"{[" else -1 if c in b"}]" else 0 for c in range(256))
 
 
+def _counting_decoder() -> "msgspec.json.Decoder[dict[_Key, msgspec.Raw]]":
+    """For large bodies: gives up after MEMBERS_MAX top-level members, each of which costs a call into Python."""
+    left = MEMBERS_MAX
+
+    def key(_: object, text: object) -> _Key:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("too many members")
+        return _Key(str(text))
+
+    return msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=key)
+
+
 def scan(data: bytes, governed: Governed) -> Scan:
     """Check the whole body and find its members.
 
@@ -150,10 +167,13 @@ def scan(data: bytes, governed: Governed) -> Scan:
     try:
         if not data.isascii():
             data.decode()  # skipped strings aren't checked for UTF-8
-        pairs = _DECODER.decode(data)
+        pairs = (_DECODER if len(data) <= _SMALL_BYTES else _counting_decoder()).decode(data)
     except (ValueError, RecursionError):
         raise MalformedBody("The body is not a JSON object.") from None
-    if data.count(b"{") + data.count(b"[") > DEPTH_MAX and _depth(data) > DEPTH_MAX:
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets > BRACKETS_MAX:
+        raise MalformedBody(f"The body has more than {BRACKETS_MAX} objects and lists.")
+    if brackets > DEPTH_MAX and _depth(data) > DEPTH_MAX:
         raise MalformedBody(f"The body is nested more than {DEPTH_MAX} levels deep.")
     open_at = data.index(b"{")
     pos = open_at + 1

@@ -47,7 +47,7 @@ async def post_sign_up(request: Request) -> Response:
         await sign_up.sign_up(desk(request), email, form.text("password"))
     except ValueAPIError as error:
         return show(request, "sign_up.html", failed=error, email=email)
-    return show(request, "mail_sent.html", again="/portal/sign-up")
+    return show(request, "mail_sent.html", again="/portal/sign-up", unsent=_unsent(request))
 
 
 @router.get("/portal/confirm")
@@ -131,7 +131,7 @@ async def post_reset(request: Request) -> Response:
         await password_change.request_reset(desk(request), email)
     except ValueAPIError as error:
         return show(request, "reset_request.html", failed=error, email=email)
-    return show(request, "mail_sent.html", again="/portal/password-reset")
+    return show(request, "mail_sent.html", again="/portal/password-reset", unsent=_unsent(request))
 
 
 @router.post("/portal/password-reset/confirm")
@@ -173,3 +173,8 @@ async def post_password(request: Request, person: SignedInVisitor) -> Response:
     except ValueAPIError as error:
         return show(request, "password.html", person, failed=error, here="password")
     return _to("/portal/?done=password-changed")
+
+
+def _unsent(request: Request) -> bool:
+    """Whether mails stay in the outbox, because no mail service is configured."""
+    return web(request).settings.mailgun_key is None

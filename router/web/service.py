@@ -2,11 +2,12 @@
 
 import hashlib
 import ipaddress
+import os
 from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -70,14 +71,23 @@ async def readyz(request: Request) -> Response:
 
 @router.api_route("/metrics", methods=_READ)
 async def metrics(request: Request) -> Response:
-    """Prometheus' text format: counts and times of this process, nothing of a person.
+    """Prometheus' text format: counts and times of all processes of this home, nothing of a person.
 
     They tell how much business there is, so only loopback and private addresses see them. A forwarding header from a
     proxy that isn't trusted hides who asks, and is refused.
     """
     if not _near(request):
         raise UnknownRoute("There is no such route.")
-    return Response(generate_latest(web(request).metrics), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(_all_processes(web(request).metrics)), media_type=CONTENT_TYPE_LATEST)
+
+
+def _all_processes(own: CollectorRegistry) -> CollectorRegistry:
+    """With several workers each leaves its figures in a folder, and whichever is asked adds them up."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return own
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 def _near(request: Request) -> bool:

@@ -1,5 +1,6 @@
 """After real traffic nothing of a prompt, a completion, an address, a client or a secret is readable at rest."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import Iterator
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
+from governance.db import Database
 from tests.services.at_rest import forms, holding
 from tests.services.postgres import Postgres
 from tests.services.valueapi import ValueAPI
@@ -55,6 +58,14 @@ def traffic(service: ValueAPI, canary: str, agent: str) -> None:
         client.get(f"/portal/{canary}")
 
 
+async def _plant(url: str, words: str) -> None:
+    database = Database(url)
+    async with database.engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE forgotten (words TEXT)"))
+        await connection.execute(text("INSERT INTO forgotten VALUES (:words)"), {"words": words})
+    await database.aclose()
+
+
 def test_nothing_is_readable_and_the_search_would_find_it(running: tuple[ValueAPI, list[Path]]) -> None:
     service, folders = running
     canary, agent = f"kanarie{secrets.token_hex(12)}", f"agent-{secrets.token_hex(10)}/1.0"
@@ -66,7 +77,18 @@ def test_nothing_is_readable_and_the_search_would_find_it(running: tuple[ValueAP
     # The key is printed once, to whoever ran the command: it must rest nowhere else.
     assert holding(folders, [service.key], but=FILES | {service.log.name}) == {}
     assert service.log.read_text().count(service.key) == 2
-    # The positive control: what is planted in any form is found, so finding nothing means something.
+    # The positive control, first in a table of the data store, as a column that someone forgot to seal.
+    unsealed = f"unsealed{secrets.token_hex(12)}"
+    if len(folders) == 1:
+        import sqlite3
+
+        with sqlite3.connect(folders[0] / "home" / "data" / "valueapi.db") as connection:
+            connection.execute("CREATE TABLE forgotten (words TEXT)")
+            connection.execute("INSERT INTO forgotten VALUES (?)", (unsealed,))
+    else:
+        asyncio.run(_plant(service.environment["VALUEAPI_DATABASE_URL"], unsealed))
+    assert holding(folders, [unsealed], but=FILES)
+    # Then as files: what is planted in any form is found, so finding nothing means something.
     for number, form in enumerate(sorted(forms(canary))):
         (folders[0] / f"planted-{number}").write_bytes(b"xx" + form + b"yy")
     found = holding(folders, [canary], but=FILES)

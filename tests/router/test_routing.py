@@ -131,6 +131,61 @@ def test_a_caller_that_leaves_cancels_the_provider_and_pays_for_what_was_produce
     assert row["outcome"] == "cancelled" and row["estimated"] == 1 and int(str(row["charge_microcredits"])) > 0
 
 
+def test_a_caller_that_leaves_before_any_answer_pays_for_the_prompt(service: Governed) -> None:
+    """The provider has the prompt by then: leaving early must not make it free."""
+    body = json.dumps({"model": "openai/hang", "messages": [{"role": "user", "content": "x" * 40_000}]}).encode()
+    head = (f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n").encode()  # fmt: skip
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(head + body)
+        assert service.recorder.wait_for(lambda recorder: len(recorder.requests) > 0, 5)
+    assert service.recorder.wait_for(lambda recorder: len(recorder.disconnects) > 0, 5)
+    row = usage(service)
+    assert row["outcome"] == "cancelled" and row["estimated"] == 1 and row["output_tokens"] == 0
+    assert int(str(row["input_tokens"])) >= 10_000 and int(str(row["charge_microcredits"])) >= 10_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"nope","messages":[' + b"{}," * 6_000_000 + b"{}]}",
+        b'{"model":"nope",' + b",".join(b'"k%d":1' % n for n in range(1_000_000)) + b"}",
+        b'{"model":"openai/good","messages":[{"role":"user","content":"' + b"\\u0041" * 2_000_000 + b'"}]}',
+    ],
+    ids=["objects", "members", "escapes"],
+)
+def test_no_body_holds_the_process_for_long(service: Governed, body: bytes) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    headers = {"authorization": f"Bearer {service.first_run['api_key_without_credits']}"}
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(httpx2.post, service.url + "/v1/chat/completions", content=body, headers=headers, timeout=60)
+        slowest = 0.0
+        while not sent.done():
+            started = time.perf_counter()
+            httpx2.get(service.url + "/healthz", timeout=30)
+            slowest = max(slowest, time.perf_counter() - started)
+        assert sent.result().status_code in (400, 402, 404)
+    assert slowest < 3, slowest  # it was ten seconds and more; a bound this wide holds on a busy machine
+
+
+def test_every_provider_is_asked_before_one_is_asked_again(service: Governed) -> None:
+    answer = chat(service, "many/good")
+    assert answer.status_code == 200 and answer.headers["x-valueapi-provider"] == "careful"
+    assert len(service.recorder.requests) == 4
+
+
+def test_a_provider_that_cannot_be_asked_this_gives_way_to_one_that_can(service: Governed) -> None:
+    answer = chat(service, "mixed/good", n=2)
+    assert answer.status_code == 200 and answer.headers["x-valueapi-provider"] == "openai"
+    assert chat(service, "anthropic/good", n=2).status_code == 400
+
+
+def test_a_final_failure_is_told_at_once(service: Governed) -> None:
+    chat(service, "openai/500")
+    assert len(service.recorder.requests) == 3
+
+
 def test_a_cut_stream_is_charged_by_estimate(service: Governed) -> None:
     told = chat(service, "openai/cut", stream=True).text
     assert '"error"' in told

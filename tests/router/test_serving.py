@@ -71,6 +71,58 @@ def test_workers_share_limits_leases_and_revocations(tmp_path: Path) -> None:
     assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
 
 
+def test_refused_requests_count_towards_the_limit(tmp_path: Path) -> None:
+    """Otherwise one key without Credits could fill the event log and keep the process busy for nothing."""
+    service = ValueAPI(tmp_path / "home").start()
+    headers = {"authorization": f"Bearer {service.first_run['api_key_without_credits']}"}
+    refused = {"provider": {"headquarters": ["DE"]}, **HI}
+    with httpx2.Client(base_url=service.url, headers=headers) as client:
+        statuses = [client.post("/v1/chat/completions", json=refused).status_code for _ in range(80)]
+    assert statuses[0] == 403 and statuses[-1] == 429 and statuses.count(403) <= 65
+    assert service.stop() == 0
+
+
+def test_metrics_add_up_over_workers_and_name_no_content(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: chat(service).status_code, range(20))) == {200}
+    scrapes = {
+        line
+        for _ in range(8)
+        for line in httpx2.get(service.url + "/metrics").text.splitlines()
+        if line.startswith('valueapi_requests_total{endpoint="chat",status="200"}')
+    }
+    assert {float(line.rpartition(" ")[2]) for line in scrapes} == {20.0}
+    assert service.stop() == 0
+
+
+def test_an_address_in_use_is_told_before_a_key_is_shown(tmp_path: Path) -> None:
+    import socket
+
+    service = ValueAPI(tmp_path / "home")
+    with socket.create_server(("127.0.0.1", service.port)):
+        refused = service.cli("serve", "--first-run", check=False)
+    assert refused.returncode == 2 and "VALUEAPI_PORT" in refused.stderr and "sk-va-" not in refused.stdout
+    assert not (tmp_path / "home" / "first-run.json").exists()
+
+
+def test_the_printed_request_names_a_model_that_answers(tmp_path: Path) -> None:
+    import re
+
+    service = ValueAPI(tmp_path / "home", {"OPENAI_API_KEY": "sk-nobodys", "HTTP_PROXY": "http://127.0.0.1:9"})
+    service.start()
+    printed = service.log.read_text()
+    assert "provider openai was found" in printed
+    named = re.search(r'"model":"([^"]+)"', printed)
+    listed = httpx2.get(service.url + "/v1/models", headers={"authorization": f"Bearer {service.key}"}).json()
+    assert named and named[1] in {model["id"] for model in listed["data"]}
+    service.stop()
+    del service.environment["OPENAI_API_KEY"]
+    service.start()  # a proxy in the environment must not see what goes to this machine's own simulator
+    assert chat(service).status_code == 200
+    assert service.stop() == 0
+
+
 def test_two_services_share_limits_through_redis(tmp_path: Path, postgres: Postgres) -> None:
     """Two machines, as far as a test can: apart homes, one database, one key store, one Redis."""
     rates = "{requests_per_minute: 10, tokens_per_minute: 1000000}"

@@ -46,6 +46,12 @@ def write(path: Path, url: str, faults: tuple[str, ...] = (), *, second_url: str
         bad = ("openai", f"sim-gpt:fault={name}", ENDPOINTS["openai"])
         models.append(_model(fault("fallback", name), [bad, ("careful", "sim-gpt", ENDPOINTS["openai"])]))
     models.append(_model("careful/good", [("openai", "sim-gpt", ["chat"]), ("careful", "sim-gpt", ["chat"])]))
+    for number in (1, 2, 3):
+        providers[f"broken-{number}"] = {"dialect": "openai", "base_url": url, "key": {"env": KEY_ENV}}
+    broken = [(f"broken-{number}", "sim-gpt:fault=500", ENDPOINTS["openai"]) for number in (1, 2, 3)]
+    models.append(_model("many/good", [*broken, ("careful", "sim-gpt", ENDPOINTS["openai"])]))
+    mixed = [("anthropic", "sim-claude", ENDPOINTS["anthropic"]), ("openai", "sim-gpt", ENDPOINTS["openai"])]
+    models.append(_model("mixed/good", mixed))
     path.write_text(yaml.safe_dump({"providers": providers, "models": models}))
     return path
 

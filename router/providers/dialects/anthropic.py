@@ -44,6 +44,7 @@ _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _OPAQUE: Final = frozenset({"input", "input_schema", "schema", "metadata"})
 _NESTED: Final = frozenset({"type", "file_id", "source", "cache_control", "ttl", "content", "tools"})
 _SHORTEST_CACHE: Final = "5m"
+_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control"})
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -85,6 +86,8 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             raise NotOffered(field, base.STATE)
     if scan.value("mcp_servers") not in (None, []):
         raise NotOffered("mcp_servers", base.THIRD_PARTY)
+    if _SUSPECT.search(scan.data) is None:
+        return
     for node in base.objects(scan.tree(_NESTED), _OPAQUE):
         kind = node.get("type")
         if node.get("file_id") is not None:

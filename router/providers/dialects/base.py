@@ -9,7 +9,8 @@ InvalidRequest 400 └── NotOffered: a field that would make the provider re
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -160,6 +161,12 @@ def whole_number(value: object, name: str, least: int = 0) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= COUNT_MAX:
         raise InvalidRequest(f"'{name}' must be a whole number from {least} to {COUNT_MAX}.", param=name)
     return value
+
+
+def suspicion(words: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds in a body's bytes whether a rule on nested fields can apply at all: a string that begins with one of the
+    words, or an escape by which an ASCII letter could be spelled. Most bodies hold neither, and aren't decoded."""
+    return re.compile(rb'\\u00[2-7]|"(?:' + b"|".join(re.escape(word.encode()) for word in sorted(words)) + b")")
 
 
 def objects(tree: object, opaque: Collection[str]) -> Iterator[dict[str, object]]:

@@ -54,6 +54,7 @@ _PAIRS: Final = (("fileData", "file_data"), ("fileUri", "file_uri"), ("functionR
 _NESTED: Final = (
     _STATE_FIELDS | _THIRD_PARTY_FIELDS | {"parts", "tools"} | {spelling for pair in _PAIRS for spelling in pair}
 )
+_SUSPECT: Final = base.suspicion(_NESTED - {"parts", "tools"} | _URI_FIELDS)
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -101,6 +102,8 @@ def injects_usage(endpoint: Endpoint, peek: Peek) -> bool:
 
 
 def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
+    if _SUSPECT.search(scan.data) is None:
+        return
     for node in base.objects(scan.tree(_NESTED), _OPAQUE):
         for field in _STATE_FIELDS & node.keys():
             if node[field] is not None:

@@ -50,6 +50,7 @@ _STATE_TYPES: Final = frozenset(
 )
 _NESTED: Final = _STATE_FIELDS | {"type", "audio", "id", "prompt_cache_breakpoint", "ttl", "content", "tools"}
 _SHORTEST_CACHE: Final = "30m"
+_SUSPECT: Final = base.suspicion(_STATE_FIELDS | _STATE_TYPES | {"mcp", "audio", "prompt_cache_breakpoint"})
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -91,6 +92,8 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             raise NotOffered(field, base.STATE)
     if endpoint is Endpoint.RESPONSES and scan.value("prompt") is not None:
         raise NotOffered("prompt", base.STATE)  # a stored prompt template; elsewhere `prompt` is the text itself
+    if _SUSPECT.search(scan.data) is None:
+        return
     for node in base.objects(scan.tree(_NESTED), _OPAQUE):
         for field in _STATE_FIELDS & node.keys():
             if node[field] is not None:

@@ -221,9 +221,7 @@ async def test_replay_after_an_erasure_posts_the_money_and_drops_the_rest(desk: 
     assert await desk.books() == (GRANT - 100, 100, 0)
 
 
-async def test_a_request_settled_twice_with_other_charges_is_posted_once_and_said(
-    desk: Desk, event_log: Path
-) -> None:
+async def test_a_request_settled_twice_with_other_charges_is_posted_once_and_said(desk: Desk, event_log: Path) -> None:
     first = desk.settle(100)
     committer = Committer(desk.db, desk.keys, desk.folder)
     desk.settle(70, request_id=first.request_id)
@@ -292,10 +290,9 @@ async def test_an_account_never_granted_anything_can_still_be_charged(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_cut_anywhere_loses_the_tail_alone(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_a_cut_anywhere_loses_the_tail_alone(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Through files and the real replay, on SQLite: what lies whole before the cut is posted, all else is returned."""
+
     async def run(folder: Path) -> None:
         db, keys_db = Database(f"sqlite+aiosqlite:///{folder}/d.db"), Database(f"sqlite+aiosqlite:///{folder}/k.db")
         for database, store in ((db, Store.DATA), (keys_db, Store.KEYS)):

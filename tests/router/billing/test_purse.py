@@ -397,9 +397,7 @@ async def test_leases_that_can_not_be_renewed_are_not_used(
         flaky.lose = 0
 
 
-async def test_two_processes_never_overspend(
-    db: Database, keys: KeyStore, folder: Path, tmp_path: Path
-) -> None:
+async def test_two_processes_never_overspend(db: Database, keys: KeyStore, folder: Path, tmp_path: Path) -> None:
     made = await customer(db, keys, CREDIT // 2)
     plan = {
         "home": str(tmp_path), "data": db.engine.url.render_as_string(hide_password=False),

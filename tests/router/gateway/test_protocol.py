@@ -209,7 +209,7 @@ def refused(answer: bytes, status: int) -> None:
     assert fields[b"content-type"] == b"application/problem+json"
     assert fields[b"connection"] == b"close"
     assert int(fields[b"content-length"]) == len(body)
-    assert re.fullmatch(rb"req_[0-9a-f]{24}", fields[b"x-request-id"])
+    assert re.fullmatch(rb"req_[0-9a-f]{32}", fields[b"x-request-id"])
     assert json.loads(body)["request_id"].encode() == fields[b"x-request-id"]
     assert json.loads(body)["status"] == status
     assert CANARY.encode() not in answer
@@ -770,7 +770,7 @@ def test_logs_hold_nothing_of_a_request(server: Running, caplog: pytest.LogCaptu
 def test_request_ids() -> None:
     ids = [new_request_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
-    assert all(re.fullmatch("req_[0-9a-f]{24}", i) for i in ids)
+    assert all(re.fullmatch("req_[0-9a-f]{32}", i) for i in ids)
     assert abs(int(ids[0][4:16], 16) - time.time() * 1000) < 5000
 
 
