@@ -7,6 +7,7 @@ Events hold ids, counts and places, never personal data: the file can't be erase
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,5 +39,11 @@ def emit(event: str, detail: Mapping[str, Detail]) -> None:
     with _lock:
         if _sink is None:
             return
-        os.write(_sink, line.encode())
-        os.fdatasync(_sink)
+        try:
+            if os.write(_sink, line.encode()) == len(line):
+                os.fdatasync(_sink)
+                return
+        except OSError:
+            pass
+    # What was to be reported has happened already and can't be undone: say so, without the event's words.
+    sys.stderr.write("An event could not be written to its log.\n")

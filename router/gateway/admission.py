@@ -18,7 +18,7 @@ from router.providers import constraints as limits
 from router.providers.catalog import Catalog, Model, Route
 from router.providers.constraints import Constraints
 from router.providers.dialects import Peek, wire
-from router.providers.scan import scan
+from router.providers.scan import Scan, scan
 from router.providers.selection import select
 from router.providers.translation import can_translate
 from router.providers.usage import estimate_tokens
@@ -86,7 +86,7 @@ class Admission:
         input_tokens = min(estimate_tokens(len(call.body)), model.context_window)
         verdict, wanted = await self._take_tokens(call, peek, input_tokens, counted)
         try:
-            reservation = await self._reserve(call, peek, model, routes, input_tokens)
+            reservation = await self._reserve(call, peek, model, routes, _prompts(call, body))
         except GatewayError:
             await self._limiter.settle(wanted, 0)
             raise
@@ -114,14 +114,14 @@ class Admission:
         key = cell_key(self._secret, "key", principal.api_key_id.bytes)
         return self._tiers.get(principal.tier).wants(account, key, tokens)
 
-    async def _reserve(
-        self, call: Call, peek: Peek, model: Model, routes: list[Route], input_tokens: int
-    ) -> Reservation:
+    async def _reserve(self, call: Call, peek: Peek, model: Model, routes: list[Route], prompts: int) -> Reservation:
         """Set aside the most that the dearest of the routes can cost."""
         amount = 0
         if call.endpoint not in FREE:
-            output = _output_tokens(call.endpoint, peek, model)
-            amount = max(route.price.reserve_microcredits(input_tokens, output) for route in routes)
+            output = _output_tokens(call.endpoint, peek, model) * prompts
+            # A token is a byte at least: the estimate may be too low, and many requests at once must not add that up.
+            most = min(len(call.body), model.context_window)
+            amount = max(route.price.reserve_microcredits(most, output) for route in routes)
         account_id = call.principal.account_id
         return self._purse.try_reserve(account_id, amount) or await self._purse.reserve(account_id, amount)
 
@@ -131,6 +131,14 @@ def _output_tokens(endpoint: Endpoint, peek: Peek, model: Model) -> int:
         return 0
     each = model.max_output_tokens
     return (each if peek.max_output_tokens is None else min(peek.max_output_tokens, each)) * max(1, peek.n)
+
+
+def _prompts(call: Call, body: Scan) -> int:
+    """How many prompts a text completion holds: each has choices of its own."""
+    prompt = body.value("prompt") if call.endpoint is Endpoint.COMPLETIONS else None
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        return len(prompt)
+    return 1
 
 
 def _tokens(call: Call, peek: Peek, input_tokens: int) -> int:

@@ -45,6 +45,7 @@ from router.surface import Dialect, Endpoint, Header
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_COUNT_SECONDS = 1.0  # how long a provider may take to count a text that the caller has whole already
 _log = structlog.get_logger("gateway")
 
 
@@ -142,7 +143,7 @@ class Gateway:
             body=await self._read(head, receive),
             started_ns=started_ns,
         )
-        await self._watched(self._answer(call, counted, reply), receive)
+        await self._watched(self._answer(call, counted, reply), receive, reply)
 
     async def _known(self, head: Caller) -> Principal:
         """Raises InvalidKey before a byte of the body is read."""
@@ -167,12 +168,14 @@ class Gateway:
             if not message.get("more_body", False):
                 return Body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
-    async def _watched(self, answering: Any, receive: Receive) -> None:
+    async def _watched(self, answering: Any, receive: Receive, reply: Reply) -> None:
         """Run the answer; cancel it at once when the caller leaves, so that the upstream is cancelled too."""
         answer = asyncio.ensure_future(answering)
         left = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() and reply.finishing:
+                await asyncio.wait((answer,), timeout=_COUNT_SECONDS)
             if not answer.done():
                 answer.cancel()
                 with suppress(asyncio.CancelledError):

@@ -424,7 +424,11 @@ class Tier:
 
 
 def _costs(rates: Rates, tokens: int) -> tuple[tuple[Kind, int, int], tuple[Kind, int, int]]:
-    return ("requests", rates.requests_per_minute, 1), ("tokens", rates.tokens_per_minute, min(tokens, rates.tokens_per_minute))
+    return ("requests", rates.requests_per_minute, 1), (
+        "tokens",
+        rates.tokens_per_minute,
+        min(tokens, rates.tokens_per_minute),
+    )
 
 
 def _kinded(cell: bytes, kind: Kind) -> bytes:

@@ -5,9 +5,11 @@ happens to this process next. A caller that leaves is charged for what was produ
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
+from governance import events
 from router.errors import GatewayError, UpstreamFailed, UpstreamTimedOut, stream_event
 from router.gateway.admission import FREE
 from router.gateway.attempts import Served, caller_error
@@ -26,6 +28,8 @@ from router.surface import Dialect, Header
 
 _ERROR_BYTES_MAX = 1 << 20
 _LATE_SECONDS = 1.0  # how long a stream's end may lag behind its last event where only the end of input ends it
+_OUR_TROUBLE = re.compile(rb'"reason"\s*:\s*"API_KEY_INVALID"|"message"\s*:\s*"Your credit balance is too low')
+_FINISH = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"')
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
 
@@ -50,6 +54,12 @@ async def caller_fault(admitted: Admitted, served: Served, reply: Reply, settlem
     except UpstreamError:
         body = b""
     settlement.settle(NOTHING, None, served.answer.status, "failed")
+    if _OUR_TROUBLE.search(body):
+        # Google says so of a bad key, Anthropic of an empty purse, with status 400: it is ours, not the caller's.
+        events.emit(
+            "gateway:provider:key_refused", {"provider": served.route.provider.id, "status": served.answer.status}
+        )
+        raise UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
     native = served.prepared.translation is None and _kind(served) == _JSON.decode()
     if not native or not body:
         raise caller_error(served, body)
@@ -99,6 +109,8 @@ class Stream:
             drop_usage_chunk=served.prepared.drop_usage_chunk,
             json_array=self._array,
         )
+        # OpenAI's usage chunk follows the last text: who leaves between the two must not leave uncounted.
+        self._counted_late = served.route.dialect is Dialect.OPENAI
         translation = served.prepared.translation
         self._translator: StreamTranslation | None = translation.stream() if translation is not None else None
 
@@ -164,6 +176,8 @@ class Stream:
         if self._reply.status is None:
             kind = _JSON if self._array else _EVENTS
             await self._reply.start(200, [(b"content-type", kind), *answer_headers(self._admitted, self._served)])
+        if self._counted_late and _FINISH.search(data):
+            self._reply.finishing = True
         await self._reply.piece(data)
 
     def _settle(self, status: int, outcome: str) -> None:

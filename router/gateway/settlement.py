@@ -1,6 +1,8 @@
 """The end of a call: one charge, on the operating system's side before the last byte goes out, and one usage record."""
 
-from governance import clock
+from dataclasses import replace
+
+from governance import clock, events
 from router.billing.meter_event import MeterEvent
 from router.billing.purse import Purse
 from router.errors import Unavailable
@@ -34,6 +36,9 @@ class Settlement:
         if self.charge_microcredits is not None:
             return self.charge_microcredits
         call = self._admitted.call
+        if usage.estimated:
+            # A base64 image is long and few tokens: no estimate exceeds what the model can read.
+            usage = replace(usage, input_tokens=min(usage.input_tokens, self._admitted.model.context_window))
         charge = 0 if free or route is None else route.price.charge_microcredits(usage)
         event = MeterEvent(
             request_id=call.id,
@@ -64,13 +69,15 @@ class Settlement:
     def close(self, status: int, outcome: str) -> None:
         """End a call that produced nothing: a record without a charge. Does nothing after `settle`.
 
-        Where the disk refuses even that, the Credits set aside are given back: nothing was served.
+        Where the disk refuses even that, the Credits set aside are given back.
         """
         if self.charge_microcredits is not None:
             return
         try:
             self.settle(NOTHING, None, status, outcome)
         except Unavailable:
+            # After a stream's bytes went out this gives them away: the operator has to know.
+            events.emit("gateway:charge:unrecorded", {"request_id": self._admitted.call.request_id, "outcome": outcome})
             self._purse.release(self._admitted.reservation)
             self.charge_microcredits = 0
 

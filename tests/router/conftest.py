@@ -7,6 +7,7 @@ import pytest
 from router.providers.simulator.recorder import Recorder
 from router.providers.simulator.server import running
 from tests.services import providers
+from tests.services.at_rest import holding
 from tests.services.valueapi import ValueAPI
 
 FAULTS = (
@@ -51,6 +52,8 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
         service.start()
         yield service
         service.stop()
+        # Every fault mode above echoed its prompt back at us: none of it may have come to rest or into the log.
+        assert holding([service.home, service.log], ["kanarie"], but=frozenset({"first-run.json"})) == {}
 
 
 @pytest.fixture

@@ -204,3 +204,23 @@ def test_the_charge_is_rounded_up_once(service: Governed) -> None:
 
 def test_the_ledger_adds_up_after_all_this(service: Governed) -> None:
     assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
+
+
+def test_many_requests_at_once_never_overspend_by_more_than_one(service: Governed) -> None:
+    """One token a byte is the worst an upstream can count: reservations hold even then."""
+    import json as json_
+    from concurrent.futures import ThreadPoolExecutor
+
+    from router.providers.catalog import Price, Rates
+    from router.providers.usage import Usage
+
+    body = json_.dumps({"model": "openai/good", "messages": HI, "max_tokens": 10}).encode()
+    price = Price(Rates(1_000_000, 100_000, 4_000_000))
+    # What admission reserves for this body covers the dearest usage that it can have.
+    assert price.reserve_microcredits(len(body), 10) >= price.charge_microcredits(Usage(len(body), 0, 10, False))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: chat(service, "openai/good", max_tokens=10), range(16)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert max(
+        int(answer.headers["x-valueapi-charge-microcredits"]) for answer in answers
+    ) <= price.reserve_microcredits(len(body), 10)

@@ -20,6 +20,7 @@ GOVERNED = Governed(
     (
         *("model", "provider", "stream", "max_tokens", "metadata", "cache_control", "store"),
         *("messages", "system", "tools", "tool_choice", "mcp_servers", "output_config"),
+        *("service_tier", "speed", "inference_geo"),
         *_STATE,
     )
 )
@@ -31,7 +32,7 @@ _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Betas that change the shape or speed of an answer and keep nothing; one that isn't here isn't sent on.
 _BETAS: Final = (
     *("computer-use-", "output-128k-", "output-300k-", "dev-full-thinking-", "interleaved-thinking-", "context-1m-"),
-    *("context-management-", "model-context-window-exceeded-", "fast-mode-", "thinking-token-count-", "compact-"),
+    *("context-management-", "model-context-window-exceeded-", "thinking-token-count-", "compact-"),
     *("mid-conversation-tool-changes-", "mid-conversation-output-config-", "mid-conversation-system-clear-at-"),
     *("structured-outputs-", "task-budgets-", "thinking-display-updates-", "thinking-binding-controls-"),
     *("inline-tools-", "prompt-caching-", "pdfs-", "token-counting-", "token-efficient-tools-", "effort-"),
@@ -43,8 +44,9 @@ _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 # `input` is a tool call's arguments, the others are JSON schemas: data with field names of the caller's choosing.
 _OPAQUE: Final = frozenset({"input", "input_schema", "schema", "metadata"})
 _NESTED: Final = frozenset({"type", "file_id", "source", "cache_control", "ttl", "content", "tools"})
+_SEARCHES: Final = ("web_search_2", "web_fetch_2")
 _SHORTEST_CACHE: Final = "5m"
-_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control"})
+_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control", *_SEARCHES})
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -84,6 +86,11 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
     for field in _STATE:
         if scan.value(field) is not None:
             raise NotOffered(field, base.STATE)
+    if scan.value("service_tier") not in (None, "auto", "standard_only"):
+        raise NotOffered("service_tier", base.PRICE)
+    for field in ("speed", "inference_geo"):
+        if scan.value(field) not in (None, "standard"):
+            raise NotOffered(field, base.PRICE)
     if scan.value("mcp_servers") not in (None, []):
         raise NotOffered("mcp_servers", base.THIRD_PARTY)
     if _SUSPECT.search(scan.data) is None:
@@ -98,6 +105,8 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         # The tool's container lives on for days; the blocks that report its results are history and harmless.
         if isinstance(kind, str) and kind.startswith("code_execution_2"):
             raise NotOffered("code_execution", base.STATE)
+        if isinstance(kind, str) and kind.startswith(_SEARCHES):
+            raise NotOffered(kind.rpartition("_")[0], base.THIRD_PARTY)
         if kind == "mcp_toolset":
             raise NotOffered("mcp_toolset", base.THIRD_PARTY)
         if zdr:

@@ -40,6 +40,7 @@ class NotOffered(InvalidRequest):
 
 # Everyone's requests reach a provider under our one account there: a handle would reach another caller's content.
 STATE: Final = "it refers to content kept at the provider, and this router keeps none there."
+PRICE: Final = "the provider charges for it apart, or at another price than this router's."
 THIRD_PARTY: Final = "it makes the provider send content to a further party, which no data policy covers."
 CACHE: Final = "a cache that outlives the provider's shortest one is retention, and zero data retention is in force."
 

@@ -48,7 +48,12 @@ _STATE_FIELDS: Final = frozenset(
         *("fileSearch", "file_search", "retrieval"),
     }
 )
-_THIRD_PARTY_FIELDS: Final = frozenset({"mcpServers", "mcp_servers"})
+_THIRD_PARTY_FIELDS: Final = frozenset(
+    {
+        *("mcpServers", "mcp_servers", "googleSearch", "google_search", "googleMaps", "google_maps"),
+        *("googleSearchRetrieval", "google_search_retrieval", "urlContext", "url_context"),
+    }
+)
 _URI_FIELDS: Final = frozenset({"fileUri", "file_uri"})
 _PAIRS: Final = (("fileData", "file_data"), ("fileUri", "file_uri"), ("functionResponse", "function_response"))
 _NESTED: Final = (

@@ -24,6 +24,7 @@ GOVERNED = Governed(
     (
         *("model", "provider", "stream", "stream_options", "store", "metadata", "user", "safety_identifier"),
         *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
+        *("service_tier", "web_search_options"),
         *_CONTENT,
         *_LIMITS,
         *_CHOICES,
@@ -48,9 +49,12 @@ _STATE_FIELDS: Final = frozenset(
 _STATE_TYPES: Final = frozenset(
     {"item_reference", "file_search", "code_interpreter", "container_auto", "container_reference", "skill_reference"}
 )
+_SEARCHES: Final = "web_search"
 _NESTED: Final = _STATE_FIELDS | {"type", "audio", "id", "prompt_cache_breakpoint", "ttl", "content", "tools"}
 _SHORTEST_CACHE: Final = "30m"
-_SUSPECT: Final = base.suspicion(_STATE_FIELDS | _STATE_TYPES | {"mcp", "audio", "prompt_cache_breakpoint"})
+_SUSPECT: Final = base.suspicion(
+    _STATE_FIELDS | _STATE_TYPES | {"mcp", "audio", "prompt_cache_breakpoint", _SEARCHES, "image_generation"}
+)
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -90,6 +94,10 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
     for field in _STATE:
         if scan.value(field) not in (None, False):
             raise NotOffered(field, base.STATE)
+    if scan.value("service_tier") not in (None, "auto", "default"):
+        raise NotOffered("service_tier", base.PRICE)
+    if scan.value("web_search_options") is not None:
+        raise NotOffered("web_search_options", base.THIRD_PARTY)
     if endpoint is Endpoint.RESPONSES and scan.value("prompt") is not None:
         raise NotOffered("prompt", base.STATE)  # a stored prompt template; elsewhere `prompt` is the text itself
     if _SUSPECT.search(scan.data) is None:
@@ -101,8 +109,10 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         kind = node.get("type")
         if isinstance(kind, str) and kind in _STATE_TYPES:
             raise NotOffered(kind, base.STATE)
-        if kind == "mcp":
-            raise NotOffered("mcp", base.THIRD_PARTY)
+        if kind == "mcp" or (isinstance(kind, str) and kind.startswith(_SEARCHES) and not kind.endswith("_call")):
+            raise NotOffered("mcp" if kind == "mcp" else "web_search", base.THIRD_PARTY)
+        if kind == "image_generation":
+            raise NotOffered("image_generation", base.PRICE)
         audio = node.get("audio")
         if isinstance(audio, dict) and audio.get("id") is not None:  # an earlier answer's audio, kept there
             raise NotOffered("audio.id", base.STATE)

@@ -142,7 +142,6 @@ def test_the_web_and_a_functions_data_go_through() -> None:
         ),
         "tools": [
             {"functionDeclarations": [{"name": "f", "parameters": {"properties": {"retrieval": {}}}}]},
-            {"googleSearch": {}},
         ],
         "cachedContent": None,
     }

@@ -236,7 +236,7 @@ def test_an_escaped_reference_is_seen() -> None:
             ]
         },
         {"tools": [{"type": "function", "parameters": {"type": "mcp", "file_id": "x"}}]},
-        {"background": False, "previous_response_id": None, "file": {"file_id": None}, "n": 4, "service_tier": "flex"},
+        {"background": False, "previous_response_id": None, "file": {"file_id": None}, "n": 4, "service_tier": "auto"},
         {"audio": {"voice": "alloy", "format": "wav"}, "modalities": ["text", "audio"]},
     ],
 )

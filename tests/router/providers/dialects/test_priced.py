@@ -1,0 +1,55 @@
+"""Fields that cost at another price than this router's, or hand content to a further party, aren't offered."""
+
+import json
+from typing import Any
+
+import pytest
+
+from router.providers.dialects import NotOffered, wire
+from router.providers.scan import scan
+from router.surface import Dialect, Endpoint
+
+CHAT, RESPONSES, MESSAGES, GENERATE = Endpoint.CHAT, Endpoint.RESPONSES, Endpoint.MESSAGES, Endpoint.GENERATE
+
+
+def refuse(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
+    spoken = wire(dialect)
+    spoken.refuse(endpoint, scan(json.dumps(fields).encode(), spoken.GOVERNED), zdr=False)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "endpoint", "fields"),
+    [
+        (Dialect.OPENAI, CHAT, {"service_tier": "priority"}),
+        (Dialect.OPENAI, CHAT, {"web_search_options": {}}),
+        (Dialect.OPENAI, RESPONSES, {"tools": [{"type": "web_search"}]}),
+        (Dialect.OPENAI, RESPONSES, {"tools": [{"type": "web_search_preview_2025_03_11"}]}),
+        (Dialect.OPENAI, RESPONSES, {"tools": [{"type": "image_generation"}]}),
+        (Dialect.ANTHROPIC, MESSAGES, {"service_tier": "priority"}),
+        (Dialect.ANTHROPIC, MESSAGES, {"speed": "fast"}),
+        (Dialect.ANTHROPIC, MESSAGES, {"inference_geo": "us"}),
+        (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
+        (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
+        (Dialect.GOOGLE, GENERATE, {"tools": [{"googleSearch": {}}]}),
+        (Dialect.GOOGLE, GENERATE, {"tools": [{"google_search": {}}]}),
+        (Dialect.GOOGLE, GENERATE, {"tools": [{"urlContext": {}}]}),
+        (Dialect.GOOGLE, GENERATE, {"tools": [{"googleMaps": {}}]}),
+    ],
+)
+def test_refused(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
+    with pytest.raises(NotOffered):
+        refuse(dialect, endpoint, fields)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "endpoint", "fields"),
+    [
+        (Dialect.OPENAI, CHAT, {"service_tier": "default"}),
+        (Dialect.OPENAI, RESPONSES, {"input": [{"type": "web_search_call", "id": "ws_1"}]}),
+        (Dialect.ANTHROPIC, MESSAGES, {"service_tier": "standard_only", "speed": "standard"}),
+        (Dialect.ANTHROPIC, MESSAGES, {"messages": [{"role": "user", "content": "web_search_2 google_search"}]}),
+        (Dialect.GOOGLE, GENERATE, {"contents": [{"parts": [{"text": "googleSearch"}]}]}),
+    ],
+)
+def test_let_through(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
+    refuse(dialect, endpoint, fields)
