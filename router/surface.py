@@ -56,6 +56,9 @@ HEADER_MEANING: dict[str, str] = {
     Header.DATA_POLICY: "The data policy in force for that provider and credential.",
     Header.EDITS: "Names of the edits made to the request's bytes, from the published list.",
     Header.CHARGE: "What the request cost, in micro-credits (1 Credit = 1,000,000). Not on streams: the head goes first.",
+    "x-ratelimit-{limit,remaining,reset}-{requests,tokens}": "What is left of this minute; on the Anthropic wire "
+    "`anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}` as well.",
+    "retry-after": "Whole seconds; always on 429 and 503.",
     Header.CONSTRAINT_PREFIX + "*": "Request headers for clients that can't add body fields: see the constraints.",
 }
 

@@ -210,7 +210,6 @@ def test_two_processes_share_one_limit(kind: str, tmp_path: Path, redis_url: str
     counts = [int(worker.communicate(timeout=60)[0]) for worker in workers]
     refilled = int((time.monotonic() - began) * 5) + 1  # five a second
     assert 300 <= sum(counts) <= 300 + refilled
-    assert all(counts)
 
 
 # --- shared memory ----------------------------------------------------------------------------------------------------
