@@ -48,14 +48,39 @@ class AtRest(StrEnum):
     PLAIN = "plain"
 
 
+class KeyBasis(StrEnum):
+    """What a subject's key is for. Erasure destroys the erasable one; a basis key ends with its basis's period."""
+
+    ERASABLE = "erasable"
+    TAX = "tax"  # Art. 17(3)(b): accounting vouchers
+    CLAIMS = "claims"  # Art. 17(3)(e): establishment, exercise or defence of legal claims
+    REQUEST = "request"  # Art. 5(2), 12(3): the record of the person's own request
+
+
+BASIS_USES: dict[KeyBasis, frozenset[DataUse]] = {
+    KeyBasis.ERASABLE: frozenset(DataUse),
+    KeyBasis.TAX: frozenset((DataUse.LEGAL_OBLIGATION, DataUse.FINANCE)),
+    KeyBasis.CLAIMS: frozenset((DataUse.LEGAL_OBLIGATION,)),
+    KeyBasis.REQUEST: frozenset((DataUse.LEGAL_OBLIGATION,)),
+}
+"""The uses that a key of that basis serves, whatever a column declares."""
+
+
 class OnErasure(StrEnum):
     """What erasure (GDPR Art. 17) does to the column."""
 
     DELETE = "delete"  # the row goes
     SHRED = "shred"  # unreadable with the subject's erasable key, then the row goes
-    KEEP = "keep"  # stays under the legal basis named, Art. 17(3)
+    KEEP_TAX = "keep:tax"  # stays under the legal basis named, Art. 17(3)
+    KEEP_CLAIMS = "keep:claims"
+    KEEP_REQUEST = "keep:request"
     DETACH = "detach"  # the row stays, the link to the subject goes
     NONE = "none"  # holds nothing of a person
+
+    @property
+    def basis(self) -> KeyBasis:
+        """The subject's key that seals such a column."""
+        return KeyBasis(self.value.removeprefix("keep:")) if self.value.startswith("keep:") else KeyBasis.ERASABLE
 
 
 class LegalBasis(StrEnum):
@@ -154,6 +179,21 @@ def declared(
     return mapped_column(kind, *args, info={"declaration": declaration}, **options)
 
 
+def impersonal(kind: Any, seal_id: int, at_rest: AtRest = AtRest.PLAIN, **options: Any) -> MappedColumn[Any]:
+    """A column of the service's own machinery: nothing of a person, kept while the service runs."""
+    return declared(
+        kind,
+        seal_id,
+        "system.operations",
+        (DataUse.SECURITY,),
+        at_rest=at_rest,
+        retention="service",
+        on_erasure=OnErasure.NONE,
+        legal_basis=LegalBasis.NOT_PERSONAL,
+        **options,
+    )
+
+
 @event.listens_for(Column, "after_parent_attach")
 def _require_declaration(column: Column[Any], table: Any) -> None:
     """Art. 5(1)(b), (e) and Art. 25: no column without purpose, form, period and end."""
@@ -177,6 +217,9 @@ def _require_declaration(column: Column[Any], table: Any) -> None:
         raise DeclarationError(f"Column {name} holds personal data and names no legal basis.")
     if declaration.personal != (declaration.on_erasure is not OnErasure.NONE):
         raise DeclarationError(f"Column {name}: personal data needs an erasure action, other data needs none.")
+    beyond = declaration.data_uses - BASIS_USES[declaration.on_erasure.basis]
+    if sealed and beyond:
+        raise DeclarationError(f"Column {name}: its key serves {declaration.on_erasure.basis}, not {min(beyond)}.")
     for other in registry():
         if other.declaration.seal_id == declaration.seal_id and other.name != name:
             raise DeclarationError(f"Column {name}: seal_id {declaration.seal_id} is that of {other.name}.")

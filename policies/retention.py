@@ -1,6 +1,5 @@
 """Reads `retention.yaml` of a policy version."""
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +7,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from governance.errors import ConfigurationError
+from governance.period import Period
 from governance.retention.schedule import Rule, Schedule
 
 IN_FORCE = Path(__file__).parent / "privacy" / "2026-03"
-_DURATION = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 class _Rule(BaseModel):
@@ -31,8 +30,7 @@ class _Rule(BaseModel):
     @field_validator("period")
     @classmethod
     def _iso_8601(cls, value: str) -> str:
-        if not _DURATION.fullmatch(value):
-            raise ValueError("is no ISO 8601 duration")
+        Period.parse(value)
         return value
 
 

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 
 from governance.datamap import DeclaredColumn
 from governance.errors import DeclarationError
+from governance.period import Period
+from governance.vault.limits import Limit, Starts
+
+_STARTS = {
+    "row_created": Starts.CREATION,
+    "year_end": Starts.YEAR_END,
+    "account_closed": Starts.SUBJECT,
+    "service_ended": Starts.SUBJECT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +32,21 @@ class Rule:
     source: str
     owner: str
 
+    @property
+    def limit(self) -> Limit:
+        """What this means for the keys of values that rest under the rule."""
+        return Limit(_STARTS.get(self.starts, Starts.OBJECT), Period.parse(self.period))
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """The rules of one policy version."""
 
     rules: dict[str, Rule]
+
+    def limits(self) -> dict[str, Limit]:
+        """By rule id; the vault asks for it when it seals."""
+        return {rule.id: rule.limit for rule in self.rules.values()}
 
     def check(self, columns: Iterable[DeclaredColumn]) -> None:
         """Raises DeclarationError for the first column whose rule is missing, or rule that no column names."""

@@ -1,6 +1,8 @@
 """Blind indexes: how a person is found without their address at rest. They live in the key store, never with the data.
 
-An entry is HMAC-SHA256 under a service key of its own over the normalised value; it points to a random subject id.
+An entry is HMAC-SHA256 under the index key over an inner HMAC-SHA256 of the normalised value, and points to a random
+subject id. The inner one rests sealed under the subject's key, so that the index key can be renewed (monthly, by
+default) without opening an address; when the old index key is destroyed, old copies can no longer confirm an address.
 """
 
 import hashlib
@@ -8,16 +10,21 @@ import hmac
 import unicodedata
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, String, UniqueConstraint, Uuid, delete, select
+import msgspec
+from sqlalchemy import LargeBinary, String, UniqueConstraint, Uuid, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 
-from governance.datamap import AtRest, DataUse, KeysBase, LegalBasis, OnErasure, declared
-from governance.errors import Conflict, Rejected
+from governance.datamap import AtRest, DataUse, KeysBase, LegalBasis, OnErasure, declared, impersonal
+from governance.errors import Conflict, KeyGone, Rejected
 from governance.ids import uuid7
+from governance.vault import columns, envelope
+from governance.vault.columns import SealedType
+from governance.vault.envelope import Key
 from governance.vault.keys import KeyStore
+from governance.vault.sealed import Sealed, open_sealed
 
-_USES = (DataUse.AUTHENTICATION, DataUse.LEGAL_OBLIGATION)
+_USES = (DataUse.AUTHENTICATION, DataUse.LEGAL_OBLIGATION, DataUse.SECURITY)
 
 
 class BlindIndex(KeysBase):
@@ -63,6 +70,16 @@ class BlindIndex(KeysBase):
         on_erasure=OnErasure.DELETE,
         index=True,
     )
+    inner: Mapped[Sealed[bytes]] = declared(
+        SealedType(bytes),
+        45,
+        "user.contact.email",
+        _USES,
+        at_rest=AtRest.SEALED,
+        retention="account",
+        on_erasure=OnErasure.SHRED,
+    )
+    key_id: Mapped[UUID] = impersonal(Uuid, 46, index=True)
 
 
 def normalise_email(address: str) -> str:
@@ -82,28 +99,43 @@ class EmailIndex:
     """Finds a subject by e-mail address."""
 
     NAME = "email"
+    KEY = "blind-index-email"
+    INNER_KEY = "blind-index-email-inner"
 
     def __init__(self, keys: KeyStore) -> None:
         self._keys = keys
 
-    async def digest(self, address: str) -> bytes:
-        """Keyed hash of the normalised address."""
-        key = await self._keys.service_key("blind-index-email")
+    async def _inner(self, address: str) -> bytes:
+        key = await self._keys.service_key(self.INNER_KEY)
         return hmac.digest(key.secret, normalise_email(address).encode(), hashlib.sha256)
+
+    async def digests(self, address: str) -> list[bytes]:
+        """Keyed hashes of the normalised address: under the index key, and under the old one while it is renewed."""
+        inner = await self._inner(address)
+        return [_outer(key, inner) for key in await self._keys.service_keys(self.KEY)]
 
     async def find(self, address: str) -> UUID | None:
         """The subject with this address, if any."""
-        digest = await self.digest(address)
+        digests = await self.digests(address)
         async with self._keys.db.session(DataUse.AUTHENTICATION) as session:
             return await session.scalar(
-                select(BlindIndex.subject_id).where(BlindIndex.name == self.NAME, BlindIndex.digest == digest)
+                select(BlindIndex.subject_id).where(BlindIndex.name == self.NAME, BlindIndex.digest.in_(digests))
             )
 
     async def add(self, address: str, subject_id: UUID) -> None:
         """Commit an entry. Raises Conflict where another subject has the address."""
-        row = BlindIndex(id=uuid7(), name=self.NAME, digest=await self.digest(address), subject_id=subject_id)
+        inner = await self._inner(address)
+        keys = await self._keys.service_keys(self.KEY)
+        row = BlindIndex(
+            id=uuid7(), name=self.NAME, digest=_outer(keys[0], inner), subject_id=subject_id, key_id=keys[0].id
+        )
+        await columns.seal(self._keys, row, inner=inner)
+        known = select(BlindIndex.id).where(BlindIndex.digest.in_([_outer(key, inner) for key in keys]))
         try:
             async with self._keys.db.transaction(DataUse.AUTHENTICATION) as session:
+                # While the index key is renewed an older entry may still be under the old one.
+                if await session.scalar(known.where(BlindIndex.name == self.NAME)) is not None:
+                    raise Conflict("The address belongs to another subject.")
                 session.add(row)
         except IntegrityError:
             raise Conflict("The address belongs to another subject.") from None
@@ -112,3 +144,34 @@ class EmailIndex:
         """Forget how to find a subject."""
         async with self._keys.db.transaction(DataUse.AUTHENTICATION) as session:
             await session.execute(delete(BlindIndex).where(BlindIndex.subject_id == subject_id))
+
+    async def under(self, key_id: UUID) -> int:
+        """How many entries are under an index key."""
+        count = select(func.count()).where(BlindIndex.name == self.NAME, BlindIndex.key_id == key_id)
+        async with self._keys.db.session(DataUse.SECURITY) as session:
+            return await session.scalar(count) or 0
+
+    async def rehash(self, old_key_id: UUID, limit: int) -> int:
+        """Put entries that are still under an old index key under the current one; how many. No address is opened."""
+        current = (await self._keys.service_keys(self.KEY))[0]
+        old = select(BlindIndex).where(BlindIndex.name == self.NAME, BlindIndex.key_id == old_key_id).limit(limit)
+        async with self._keys.db.session(DataUse.SECURITY) as session:
+            rows = (await session.scalars(old)).all()
+        for row in rows:
+            declaration = BlindIndex.__table__.columns["inner"].info["declaration"]
+            context = envelope.column_context(declaration.seal_id, row.subject_id, row.id)
+            try:
+                plain = await open_sealed(self._keys, row.inner.envelope, row.subject_id, context)
+            except KeyGone:
+                # The subject was erased: nobody is to be found by this any more.
+                await self.remove(row.subject_id)
+                continue
+            inner = msgspec.msgpack.decode(plain, type=bytes)
+            values = {"digest": _outer(current, inner), "key_id": current.id}
+            async with self._keys.db.transaction(DataUse.SECURITY) as session:
+                await session.execute(update(BlindIndex).where(BlindIndex.id == row.id).values(values))
+        return len(rows)
+
+
+def _outer(key: Key, inner: bytes) -> bytes:
+    return hmac.digest(key.secret, inner, hashlib.sha256)

@@ -1,11 +1,13 @@
 """SQLAlchemy types and events of sealed columns: what is bound is an envelope, what is read is a handle."""
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Dialect, LargeBinary, event
 from sqlalchemy.orm import Mapper, QueryContext
 from sqlalchemy.types import TypeDecorator
 
+from governance import clock
 from governance.datamap import Base
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, bind_loaded, seal_value
@@ -40,8 +42,12 @@ def sealed_names(mapper: Mapper[Any]) -> tuple[str, ...]:
     return tuple(column.name for column in mapper.local_table.columns if isinstance(column.type, SealedType))
 
 
-async def seal(keys: KeyStore, row: Base, **values: Any) -> None:
-    """Seal values into a row's columns by name. The row has its id, and its subject where it has one, already."""
+async def seal(keys: KeyStore, row: Base, *, at: datetime | None = None, **values: Any) -> None:
+    """Seal values into a row's columns by name. The row has its id, and its subject where it has one, already.
+
+    `at`: when the row was made, if not now; its retention counts from there. Raises KeyGone where that is over.
+    """
+    at = at or clock.now()
     table = row.__table__
     for name, value in values.items():
         column = table.columns[name]
@@ -51,7 +57,7 @@ async def seal(keys: KeyStore, row: Base, **values: Any) -> None:
         place = f"{row.__tablename__}.{name}"
         declaration = column.info["declaration"]
         subject_id = getattr(row, "subject_id", None)
-        sealed = await seal_value(keys, declaration, place, kind.kind, value, subject_id, row.id)  # type: ignore[attr-defined]
+        sealed = await seal_value(keys, declaration, place, kind.kind, value, subject_id, row.id, at)  # type: ignore[attr-defined]
         setattr(row, name, sealed)
 
 

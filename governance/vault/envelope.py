@@ -2,17 +2,20 @@
 
     offset  length  field
     0       1       version: 1
-    1       1       algorithm: 1 = HKDF-SHA256 per-value key, AES-256-GCM
-    2       16      key id (UUID bytes) of the key that the per-value key is derived from
-    18      24      salt, random
-    42      32      commitment
-    74      n       ciphertext
-    74+n    16      GCM tag
+    1       1       algorithm: 1 = one key, 2 = two keys
+    2       16      key id (UUID bytes) of the first key: a subject's, a service's, a node's or a root key
+    18      16      algorithm 2 only: key id of the second key, which limits the value in time
+    h       24      salt, random (h = 18 or 34)
+    h+24    32      commitment
+    h+56    n       ciphertext, AES-256-GCM
+    h+56+n  16      GCM tag
 
-HKDF (RFC 5869): PRK = HMAC-SHA256(salt, key); value key | commitment = expand(PRK, "valueapi/seal/1" | key id, 64).
+HKDF-SHA256 (RFC 5869) with the salt over the key, or over first key | second key: destroying either makes it unreadable.
+Value key | commitment = expand(PRK, info, 64), info = "valueapi/seal/1" | key id for algorithm 1,
+"valueapi/seal/2" | key id | second key id | context for algorithm 2 (the context is the purpose).
 The commitment is compared before anything is decrypted: AES-GCM alone isn't key-committing. Each value has its own key,
 so the nonce is twelve zero bytes and no nonce limit (NIST SP 800-38D section 8.3) can be reached.
-Associated data: header (offset 0 to 74) | context; for a column the context is made by `column_context`.
+Associated data: header (offset 0 to h+56) | context; for a column the context is made by `column_context`.
 """
 
 import hashlib
@@ -27,12 +30,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from governance.errors import SealBroken
 
 VERSION = 1
-ALGORITHM = 1
-_SALT = slice(18, 42)
-_COMMITMENT = slice(42, 74)
-HEADER_BYTES = 74
+ONE_KEY, TWO_KEYS = 1, 2
+_SALT_AT = {ONE_KEY: 18, TWO_KEYS: 34}
+_SALT_BYTES, _COMMITMENT_BYTES, _TAG_BYTES = 24, 32, 16
 _NONCE = bytes(12)
-_INFO = b"valueapi/seal/1"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,37 +52,54 @@ def column_context(seal_id: int, subject_id: UUID, row_id: UUID) -> bytes:
     return b"col1" + seal_id.to_bytes(4, "big") + subject_id.bytes + row_id.bytes
 
 
-def _derive(key: Key, salt: bytes) -> tuple[bytes, bytes]:
-    prk = hmac.digest(salt, key.secret, hashlib.sha256)
-    info = _INFO + key.id.bytes
+def _derive(key: Key, limit: Key | None, salt: bytes, context: bytes) -> tuple[bytes, bytes]:
+    if limit is None:
+        secret, info = key.secret, b"valueapi/seal/1" + key.id.bytes
+    else:
+        secret, info = key.secret + limit.secret, b"valueapi/seal/2" + key.id.bytes + limit.id.bytes + context
+    prk = hmac.digest(salt, secret, hashlib.sha256)
     first = hmac.digest(prk, info + b"\x01", hashlib.sha256)
     return first, hmac.digest(prk, first + info + b"\x02", hashlib.sha256)
 
 
-def seal(key: Key, plaintext: bytes, context: bytes, *, salt: bytes | None = None) -> bytes:
-    """Seal bytes under a key, bound to a context. `salt` is given by test vectors alone."""
-    salt = salt or os.urandom(24)
-    value_key, commitment = _derive(key, salt)
-    header = bytes((VERSION, ALGORITHM)) + key.id.bytes + salt + commitment
+def seal(key: Key, plaintext: bytes, context: bytes, *, limit: Key | None = None, salt: bytes | None = None) -> bytes:
+    """Seal bytes under a key, or under it and the key that limits it in time. `salt` is given by test vectors alone."""
+    salt = salt or os.urandom(_SALT_BYTES)
+    value_key, commitment = _derive(key, limit, salt, context)
+    start = bytes((VERSION, ONE_KEY)) + key.id.bytes if limit is None else _two(key, limit)
+    header = start + salt + commitment
     return header + AESGCM(value_key).encrypt(_NONCE, plaintext, header + context)
 
 
-def key_id(envelope: bytes) -> UUID:
-    """The id of the key that opens it. Raises SealBroken for an unknown format."""
-    if len(envelope) < HEADER_BYTES + 16 or envelope[0] != VERSION or envelope[1] != ALGORITHM:
+def _two(key: Key, limit: Key) -> bytes:
+    return bytes((VERSION, TWO_KEYS)) + key.id.bytes + limit.id.bytes
+
+
+def key_ids(envelope: bytes) -> tuple[UUID, UUID | None]:
+    """Ids of the key, and of the key that limits it, that open it. Raises SealBroken for an unknown format."""
+    salt_at = _salt_at(envelope)
+    second = UUID(bytes=envelope[18:34]) if salt_at == _SALT_AT[TWO_KEYS] else None
+    return UUID(bytes=envelope[2:18]), second
+
+
+def _salt_at(envelope: bytes) -> int:
+    salt_at = _SALT_AT.get(envelope[1]) if len(envelope) > 1 and envelope[0] == VERSION else None
+    if salt_at is None or len(envelope) < salt_at + _SALT_BYTES + _COMMITMENT_BYTES + _TAG_BYTES:
         raise SealBroken("The sealed value has an unknown format.")
-    return UUID(bytes=envelope[2:18])
+    return salt_at
 
 
-def open_envelope(key: Key, envelope: bytes, context: bytes) -> bytes:
+def open_envelope(key: Key, envelope: bytes, context: bytes, *, limit: Key | None = None) -> bytes:
     """The plaintext, or SealBroken: never a part of it."""
-    if key_id(envelope) != key.id:
+    if key_ids(envelope) != (key.id, limit.id if limit is not None else None):
         raise SealBroken("The sealed value is under another key.")
-    value_key, commitment = _derive(key, envelope[_SALT])
-    if not hmac.compare_digest(commitment, envelope[_COMMITMENT]):
+    salt_at = _salt_at(envelope)
+    commitment_at = salt_at + _SALT_BYTES
+    end = commitment_at + _COMMITMENT_BYTES
+    value_key, commitment = _derive(key, limit, envelope[salt_at:commitment_at], context)
+    if not hmac.compare_digest(commitment, envelope[commitment_at:end]):
         raise SealBroken("The sealed value isn't committed to this key.")
-    header = envelope[:HEADER_BYTES]
     try:
-        return AESGCM(value_key).decrypt(_NONCE, envelope[HEADER_BYTES:], header + context)
+        return AESGCM(value_key).decrypt(_NONCE, envelope[end:], envelope[:end] + context)
     except InvalidTag:
         raise SealBroken("The sealed value was altered or moved.") from None

@@ -1,232 +1,622 @@
-"""Keys at rest: one erasable key per data subject, and service keys for values that belong to none.
+"""Keys: made, read, and destroyed. Values are sealed under them; the key tree holds their secrets.
 
 A key is committed here before a value under it is written anywhere: the two stores share no transaction, and a value
-without its key would be lost, a key without a value is nothing.
+without its key would be lost, a key without a value is nothing. Open keys are cached, bounded in number and time; a
+cache lives under one generation of the channel, so a destruction anywhere ends it everywhere.
 """
 
-import asyncio
 import os
 import time
 from collections import OrderedDict
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, String, UniqueConstraint, Uuid, func, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from governance import clock
-from governance.datamap import AtRest, DataUse, KeysBase, LegalBasis, OnErasure, declared
-from governance.db import Database, UtcDateTime
-from governance.errors import KeyGone, KeyUnavailable
+from governance import clock, events
+from governance.datamap import BASIS_USES, DataUse, KeyBasis
+from governance.db import Database
+from governance.errors import KeyGone, KeyUnavailable, UseRefused
 from governance.ids import uuid7
-from governance.vault import envelope
+from governance.vault import keyring as keyrings
+from governance.vault.channel import Channel, OneProcess
+from governance.vault.destruction import Destroyed, DestroyedKey, Destructions, KeysEpoch, RootEpoch, Tombstone
 from governance.vault.envelope import Key
 from governance.vault.keyring import Keyring
-
-_USES = (DataUse.SECURITY,)
-
-
-class SubjectKey(KeysBase):
-    """A subject's key, wrapped under the root key. Erasure destroys the one with basis `erasable`."""
-
-    __tablename__ = "subject_key"
-    __table_args__ = (UniqueConstraint("subject_id", "basis"),)
-
-    id: Mapped[UUID] = declared(
-        Uuid,
-        1,
-        "user.unique_id.pseudonymous",
-        _USES,
-        primary_key=True,
-        retention="account",
-        on_erasure=OnErasure.DELETE,
-    )
-    subject_id: Mapped[UUID] = declared(
-        Uuid,
-        2,
-        "user.unique_id.pseudonymous",
-        _USES,
-        retention="account",
-        on_erasure=OnErasure.DELETE,
-    )
-    basis: Mapped[str] = declared(
-        String(32),
-        3,
-        "system.operations",
-        _USES,
-        retention="account",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-    )
-    wrapped: Mapped[bytes] = declared(
-        LargeBinary,
-        4,
-        "system.operations",
-        _USES,
-        at_rest=AtRest.WRAPPED,
-        retention="account",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-    )
-    created_at: Mapped[datetime] = declared(
-        UtcDateTime,
-        5,
-        "user.unique_id.pseudonymous",
-        _USES,
-        retention="account",
-        on_erasure=OnErasure.DELETE,
-    )
+from governance.vault.keytree import KeyTree
+from governance.vault.limits import NO_LIMIT, Limit, Starts
+from governance.vault.mirrors import Mirror
+from governance.vault.stored_key import Kind, StoredKey, object_slot, old_slot, period_slot, service_slot, subject_slot
+from governance.vault.subject_uses import SubjectUses, as_text
 
 
-class ServiceKey(KeysBase):
-    """A key of the service itself, by name."""
+@dataclass(frozen=True, slots=True)
+class OpenKey:
+    """A key that may be used now, and whose it is."""
 
-    __tablename__ = "service_key"
-
-    id: Mapped[UUID] = declared(
-        Uuid,
-        10,
-        "system.operations",
-        _USES,
-        primary_key=True,
-        retention="service",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-    )
-    name: Mapped[str] = declared(
-        String(64),
-        11,
-        "system.operations",
-        _USES,
-        unique=True,
-        retention="service",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-    )
-    wrapped: Mapped[bytes] = declared(
-        LargeBinary,
-        12,
-        "system.operations",
-        _USES,
-        at_rest=AtRest.WRAPPED,
-        retention="service",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-    )
-    created_at: Mapped[datetime] = declared(
-        UtcDateTime,
-        13,
-        "system.operations",
-        _USES,
-        retention="service",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-    )
-
-
-ERASABLE = "erasable"
+    key: Key
+    kind: Kind
+    subject_id: UUID | None
+    basis: KeyBasis | None
+    slot: str | None
 
 
 class KeyStore:
-    """Reads and makes keys. Open keys are cached, bounded in number and time."""
+    """The keys of one store. `limits` come from the retention schedule, by rule id."""
 
     def __init__(
-        self, db: Database, keyring: Keyring, *, cache_size: int = 100_000, cache_seconds: float = 60.0
+        self,
+        db: Database,
+        keyring: Keyring,
+        *,
+        limits: Mapping[str, Limit] | None = None,
+        channel: Channel | None = None,
+        mirrors: Sequence[Mirror] = (),
+        cache_size: int = 100_000,
+        cache_seconds: float = 60.0,
     ) -> None:
         self.db = db
         self.keyring = keyring
-        self._subjects: OrderedDict[UUID, tuple[float, Key]] = OrderedDict()
-        self._service: dict[str, Key] = {}
+        self.channel = channel or OneProcess()
+        self.mirrors = tuple(mirrors)
+        self._limits = limits or {}
+        self._tree = KeyTree(keyring)
+        self._open: OrderedDict[UUID, tuple[float, OpenKey]] = OrderedDict()
+        self._slots: dict[str, UUID] = {}
+        self._refused: OrderedDict[UUID, tuple[float, frozenset[DataUse]]] = OrderedDict()
+        self._absent: dict[str, float] = {}
+        self._seen: int | None = None
         self._size = cache_size
         self._seconds = cache_seconds
-        self._making = asyncio.Lock()
+
+    # Making and reading
 
     async def create_subject_key(self, subject_id: UUID) -> Key:
-        """Commit a fresh erasable key for a new subject, then return it."""
-        key = Key(uuid7(), os.urandom(32))
-        row = SubjectKey(
-            id=key.id, subject_id=subject_id, basis=ERASABLE, wrapped=self.keyring.wrap(key), created_at=clock.now()
-        )
-        async with self.db.transaction(DataUse.SECURITY) as session:
-            session.add(row)
-        # A crash here leaves a key without values, which nothing refers to.
-        self._remember(subject_id, key)
-        return key
+        """Commit a fresh erasable key for a new subject, then return it. A crash after it leaves a key without values."""
+        slot = subject_slot(subject_id, KeyBasis.ERASABLE)
+        return (await self._current(slot, Kind.SUBJECT, subject_id, KeyBasis.ERASABLE)).key
 
-    async def subject_key(self, subject_id: UUID) -> Key:
-        """The subject's erasable key. Raises KeyGone where there is none, KeyUnavailable where it can't be unwrapped."""
-        cached = self.cached_subject_key(subject_id)
+    async def subject_key(self, subject_id: UUID, basis: KeyBasis = KeyBasis.ERASABLE) -> Key:
+        """The subject's current key for a basis; a basis key is made at its first use.
+
+        Raises KeyGone where the subject was erased or never known, KeyUnavailable where it can't be unwrapped.
+        """
+        slot = subject_slot(subject_id, basis)
+        cached = self._cached_slot(slot)
         if cached is not None:
-            return cached
-        async with self.db.session(DataUse.SECURITY) as session:
-            row = await session.scalar(
-                select(SubjectKey).where(SubjectKey.subject_id == subject_id, SubjectKey.basis == ERASABLE)
-            )
-        if row is None:
-            raise KeyGone("The subject has no key: erased, or never known here.")
-        key = self.keyring.unwrap(row.wrapped, row.id)
-        self._remember(subject_id, key)
-        return key
+            return cached.key
+        if basis is KeyBasis.ERASABLE:
+            found = await self._read(StoredKey.slot == slot)
+            if found is None:
+                raise KeyGone("The subject has no key: erased, or never known here.")
+            return found.key
+        await self.subject_key(subject_id)  # Nothing new is kept of a subject that was erased.
+        return (await self._current(slot, Kind.SUBJECT, subject_id, basis)).key
 
     def cached_subject_key(self, subject_id: UUID) -> Key | None:
-        """The key if it is open already; no I/O."""
-        entry = self._subjects.get(subject_id)
-        if entry is None or entry[0] < time.monotonic():
-            return None
-        self._subjects.move_to_end(subject_id)
-        return entry[1]
+        """The erasable key if it is open already; no I/O."""
+        found = self._cached_slot(subject_slot(subject_id, KeyBasis.ERASABLE))
+        return found.key if found is not None else None
 
     async def service_key(self, name: str) -> Key:
         """The service key of that name, made and committed at first use; one, however many processes ask at once."""
-        if name in self._service:
-            return self._service[name]
-        async with self._making:
-            key = await self._read_service_key(name)
-            if key is None:
-                fresh = Key(uuid7(), os.urandom(32))
-                row = ServiceKey(id=fresh.id, name=name, wrapped=self.keyring.wrap(fresh), created_at=clock.now())
-                try:
-                    async with self.db.transaction(DataUse.SECURITY) as session:
-                        session.add(row)
-                    key = fresh
-                except IntegrityError:
-                    # Another process was first: its key is the one.
-                    key = await self._read_service_key(name)
-            if key is None:
-                raise KeyUnavailable(f"The service key {name} can't be made or read.")
-            self._service[name] = key
-            return key
+        return (await self._current(service_slot(name), Kind.SERVICE)).key
 
-    async def _read_service_key(self, name: str) -> Key | None:
-        async with self.db.session(DataUse.SECURITY) as session:
-            row = await session.scalar(select(ServiceKey).where(ServiceKey.name == name))
-        return self.keyring.unwrap(row.wrapped, row.id) if row is not None else None
+    async def service_keys(self, name: str) -> list[Key]:
+        """The current service key of that name, and the one that it is replacing."""
+        current = await self.service_key(name)
+        old = old_slot(service_slot(name))
+        found = self._cached_slot(old)
+        if found is None and not self._is_absent(old):
+            generation = self.channel.generation()
+            found = await self._read(StoredKey.slot == old)
+            if found is None and self._keeps(generation):
+                self._absent[old] = time.monotonic() + self._seconds
+        return [current] if found is None else [current, found.key]
 
-    async def counts(self) -> dict[str, dict[str, int]]:
-        """How many keys of each kind are wrapped under each root key: `{"subject": {root key id: n}, "service": …}`."""
-        found: dict[str, dict[str, int]] = {"subject": {}, "service": {}}
-        async with self.db.session(DataUse.SECURITY) as session:
-            for kind, model in (("subject", SubjectKey), ("service", ServiceKey)):
-                # The root key's id stands at bytes 3 to 18 of the envelope (SQL counts from 1).
-                root = func.substr(model.wrapped, 3, 16)
-                for value, number in await session.execute(select(root, func.count()).group_by(root)):
-                    found[kind][str(UUID(bytes=bytes(value)))] = number
+    async def limit_key(self, rule: str, basis: KeyBasis, subject_id: UUID | None, row_id: UUID, at: datetime) -> Key | None:
+        """The key that limits a value of that rule in time; None where the subject's own is enough.
+
+        Raises KeyGone where the rule's period is over for a value made at `at`: it must not be kept.
+        """
+        limit = self._limits.get(rule, NO_LIMIT)
+        if limit.starts is Starts.SUBJECT:
+            return None
+        if limit.starts is Starts.OBJECT:
+            slot = object_slot(rule, row_id, basis)
+            return (await self._current(slot, Kind.OBJECT, subject_id, basis)).key
+        begin = limit.begin(at)
+        end = limit.end(begin)
+        if end <= clock.now():
+            raise KeyGone("The period that this value belongs to is over.")
+        return (await self._current(period_slot(rule, begin), Kind.PERIOD, expires_at=end)).key
+
+    async def key(self, key_id: UUID) -> OpenKey:
+        """A key by its id, replaced ones included. Raises KeyGone where it was destroyed, or is of another store."""
+        cached = self._cached(key_id)
+        if cached is not None:
+            return cached
+        found = await self._read(StoredKey.id == key_id)
+        if found is None:
+            raise KeyGone("The key was destroyed.")
         return found
+
+    async def _current(
+        self,
+        slot: str,
+        kind: Kind,
+        subject_id: UUID | None = None,
+        basis: KeyBasis | None = None,
+        expires_at: datetime | None = None,
+    ) -> OpenKey:
+        found = self._cached_slot(slot) or await self._read(StoredKey.slot == slot)
+        if found is not None:
+            return found
+        generation = self.channel.generation()
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            row = await session.scalar(select(StoredKey).where(StoredKey.slot == slot))
+            if row is not None:
+                # Another was first: its key is the one.
+                return self._remember(row, await self._tree.read(session, row.node_id, row.id), generation)
+            if subject_id is not None and await session.get(Tombstone, subject_id) is not None:
+                raise KeyGone("The subject was erased.")
+            row, secret = await self._add(session, slot, kind, subject_id, basis, expires_at)
+        return self._remember(row, secret, generation)
+
+    async def _add(
+        self,
+        session: AsyncSession,
+        slot: str,
+        kind: Kind,
+        subject_id: UUID | None = None,
+        basis: KeyBasis | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[StoredKey, bytes]:
+        key = Key(uuid7(), os.urandom(32))
+        row = StoredKey(
+            id=key.id, kind=kind, slot=slot, subject_id=subject_id, basis=basis, expires_at=expires_at,
+            node_id=await self._tree.put(session, key), created_at=clock.now(),
+        )  # fmt: skip
+        session.add(row)
+        await session.flush()
+        return row, key.secret
+
+    async def _read(self, which: object) -> OpenKey | None:
+        generation = self.channel.generation()
+        async with self.db.session(DataUse.SECURITY) as session:
+            row = await session.scalar(select(StoredKey).where(which))  # type: ignore[arg-type]
+            if row is None:
+                return None
+            secret = await self._tree.read(session, row.node_id, row.id)
+        return self._remember(row, secret, generation)
+
+    # Replacing
+
+    async def replace_service_key(self, name: str) -> Key:
+        """A new current key; the old one stays under `service_keys` until destroyed. The old one's key.
+
+        May be repeated: while an old one is left it is that one, and nothing is made.
+        """
+        slot = service_slot(name)
+        await self.service_key(name)
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            row = await session.scalar(select(StoredKey).where(StoredKey.slot == old_slot(slot)))
+            if row is None:
+                row = (await session.scalars(select(StoredKey).where(StoredKey.slot == slot))).one()
+                row.slot = old_slot(slot)
+                await session.flush()
+                await self._add(session, slot, Kind.SERVICE)
+            key = Key(row.id, await self._tree.read(session, row.node_id, row.id))
+        # In force everywhere before anything is moved to the new key.
+        await self.channel.announce()
+        return key
+
+    async def replace_subject_keys(self, made_before: datetime, until: datetime, limit: int) -> list[UUID]:
+        """New current keys for some subjects whose keys are older than a moment; the old ones open until `until`."""
+        old = (StoredKey.kind == Kind.SUBJECT, StoredKey.slot.is_not(None), StoredKey.created_at < made_before)
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            rows = (await session.scalars(select(StoredKey).where(*old).order_by(StoredKey.id).limit(limit))).all()
+            for row in rows:
+                slot, row.slot, row.expires_at = row.slot or "", None, until
+                await session.flush()
+                await self._add(session, slot, Kind.SUBJECT, row.subject_id, KeyBasis(row.basis or ""))
+        if rows:
+            await self.channel.announce()
+        return list({row.subject_id for row in rows if row.subject_id is not None})
+
+    async def older_subject_keys(self, made_before: datetime) -> int:
+        """How many current subject keys are older than a moment."""
+        old = (StoredKey.kind == Kind.SUBJECT, StoredKey.slot.is_not(None), StoredKey.created_at < made_before)
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await session.scalar(select(func.count()).where(*old)) or 0
+
+    async def subjects_to_retire(self) -> list[UUID]:
+        """Subjects with replaced keys whose time is over."""
+        over = (StoredKey.kind == Kind.SUBJECT, StoredKey.expires_at <= clock.now())
+        async with self.db.session(DataUse.SECURITY) as session:
+            found = await session.scalars(select(StoredKey.subject_id).where(*over).distinct())
+            return [subject_id for subject_id in found if subject_id is not None]
+
+    async def destroy(self, key_ids: Collection[UUID]) -> tuple[UUID, ...]:
+        """Destroy keys by id: replaced ones, when nothing is under them any more."""
+        return await self._destroy_where(StoredKey.id.in_(key_ids))
+
+    async def rekey_nodes(self, made_before: datetime, limit: int) -> int:
+        """Give the nodes of some buckets fresh keys where theirs are older than a moment; how many buckets."""
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            buckets = await self._tree.rekeyed_before(session, made_before, limit)
+            await self._rekey(session, {bucket: () for bucket in buckets}, roll=False)
+        self.forget()
+        return len(buckets)
+
+    async def nodes(self, made_before: datetime | None = None) -> int:
+        """How many buckets there are, or how many have a key older than a moment."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await self._tree.buckets(session, made_before)
+
+    # Permitted uses
+
+    async def check_use(self, subject_id: UUID, basis: KeyBasis, use: DataUse) -> None:
+        """Raises UseRefused where the basis doesn't serve the use, or the person objected, withdrew or is restricted."""
+        if use not in BASIS_USES[basis]:
+            raise UseRefused(f"What is kept as {basis.value} may not be opened for {use.value}.")
+        if use in await self.refused(subject_id):
+            raise UseRefused(f"The data subject's keys don't serve {use.value}: objection, withdrawal or restriction.")
+
+    async def refused(self, subject_id: UUID) -> frozenset[DataUse]:
+        """Uses that the subject's keys don't serve."""
+        if self._is_fresh():
+            entry = self._refused.get(subject_id)
+            if entry is not None and entry[0] >= time.monotonic():
+                return entry[1]
+        generation = self.channel.generation()
+        async with self.db.session(DataUse.SECURITY) as session:
+            row = await session.get(SubjectUses, subject_id)
+        uses = row.refused() if row is not None else frozenset()
+        if self._keeps(generation):
+            self._refused[subject_id] = (time.monotonic() + self._seconds, uses)
+            while len(self._refused) > self._size:
+                self._refused.popitem(last=False)
+        return uses
+
+    async def object_to(self, subject_id: UUID, uses: Iterable[DataUse]) -> None:
+        """Objection or withdrawn consent: the keys serve these uses no more. In force everywhere when it returns."""
+        await self._change_uses(subject_id, add=frozenset(uses))
+
+    async def permit(self, subject_id: UUID, uses: Iterable[DataUse]) -> None:
+        """Consent given again, or an objection taken back."""
+        await self._change_uses(subject_id, drop=frozenset(uses))
+
+    async def restrict(self, subject_id: UUID, *, on: bool) -> None:
+        """Restriction of processing (Art. 18), or its lifting. In force everywhere when it returns."""
+        await self._change_uses(subject_id, restricted=on)
+
+    async def _change_uses(
+        self,
+        subject_id: UUID,
+        *,
+        add: frozenset[DataUse] = frozenset(),
+        drop: frozenset[DataUse] = frozenset(),
+        restricted: bool | None = None,
+    ) -> None:
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            row = await session.get(SubjectUses, subject_id)
+            if row is None:
+                row = SubjectUses(subject_id=subject_id, restricted=False, objected="")
+                session.add(row)
+            row.objected = as_text((row.objections() | add) - drop)
+            row.restricted = row.restricted if restricted is None else restricted
+            with session.no_autoflush:
+                row.version = (await session.scalar(select(func.max(SubjectUses.version))) or 0) + 1
+            row.changed_at = clock.now()
+        # A crash here leaves the change committed and caches at most `cache_seconds` behind.
+        await self.channel.announce()
+
+    async def uses_since(self, version: int) -> tuple[int, list[tuple[UUID, frozenset[DataUse]]]]:
+        """Subjects whose refused uses changed after a version, with all that they refuse now; and the newest version."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            changed = select(SubjectUses).where(SubjectUses.version > version).order_by(SubjectUses.version)
+            rows = (await session.scalars(changed)).all()
+        return (rows[-1].version if rows else version), [(row.subject_id, row.refused()) for row in rows]
+
+    # Destroying
+
+    async def erase_subject(self, subject_id: UUID, plan_digest: bytes | None = None) -> tuple[UUID, ...]:
+        """Destroy the subject's erasable key, replaced ones too, and leave its tombstone; basis keys stay (Art. 17(3)).
+
+        Ids of the destroyed keys. May be repeated; no process opens anything under them when it returns.
+        """
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            if await session.get(Tombstone, subject_id) is None:
+                epoch = await self._next_epoch(session)
+                session.add(
+                    Tombstone(subject_id=subject_id, epoch=epoch, erased_at=clock.now(), plan_digest=plan_digest)
+                )
+            mine = (StoredKey.subject_id == subject_id, StoredKey.basis == KeyBasis.ERASABLE)
+            gone = await self._destroy(session, (await session.scalars(select(StoredKey).where(*mine))).all())
+            uses = await session.get(SubjectUses, subject_id)
+            if uses is not None:
+                await session.delete(uses)
+        await self.settle()
+        return gone
+
+    async def end_basis(self, subject_id: UUID, basis: KeyBasis) -> tuple[UUID, ...]:
+        """Destroy what a basis keeps of a subject, when the basis's period is over."""
+        return await self._destroy_where(StoredKey.subject_id == subject_id, StoredKey.basis == basis)
+
+    async def end_object(self, rule: str, object_id: UUID) -> tuple[UUID, ...]:
+        """Destroy the keys of one row's own object, when the period after its event is over."""
+        slots = [object_slot(rule, object_id, basis) for basis in KeyBasis]
+        return await self._destroy_where(StoredKey.slot.in_(slots))
+
+    async def expire(self) -> tuple[UUID, ...]:
+        """Destroy the keys whose time is over: periods, and keys that a rotation replaced."""
+        return await self._destroy_where(StoredKey.expires_at <= clock.now())
+
+    async def _destroy_where(self, *which: object) -> tuple[UUID, ...]:
+        async with self.db.session(DataUse.SECURITY) as session:
+            if await session.scalar(select(StoredKey.id).where(*which).limit(1)) is None:  # type: ignore[arg-type]
+                return ()
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            rows = (await session.scalars(select(StoredKey).where(*which))).all()  # type: ignore[arg-type]
+            gone = await self._destroy(session, rows)
+        await self.settle()
+        return gone
+
+    async def _destroy(self, session: AsyncSession, rows: Sequence[StoredKey]) -> tuple[UUID, ...]:
+        """Within a transaction that holds the tree's lock; `settle` follows its commit."""
+        if not rows:
+            return ()
+        gone: dict[UUID, list[UUID]] = {}
+        for row in rows:
+            gone.setdefault(row.node_id, []).append(row.id)
+        epoch = await self._next_epoch(session)
+        before = await self._rekey(session, gone, roll=self.keyring.root_lifetime == timedelta())
+        now = clock.now()
+        for row in rows:
+            session.add(DestroyedKey(id=row.id, kind=row.kind, epoch=epoch, root_id=before, destroyed_at=now))
+            await session.delete(row)
+        return tuple(row.id for row in rows)
+
+    async def _rekey(self, session: AsyncSession, gone: Mapping[UUID, Sequence[UUID]], *, roll: bool) -> UUID:
+        """Re-key the paths, under a new root key where `roll`; the root key that opens what was before."""
+        root = await self._tree.lock(session)
+        before = keyrings.root_id(root.wrapped or b"")
+        closing = {before}
+        if roll:
+            # A crash between this and the commit leaves an unused root key, which the next roll closes.
+            closing.add(self.keyring.current)
+            await self.keyring.rotate()
+        await self._tree.remove(session, gone)
+        closing.discard(keyrings.root_id(root.wrapped or b""))
+        for root_id in closing:
+            if await session.get(RootEpoch, root_id) is None:
+                session.add(RootEpoch(root_id=root_id, closed_at=clock.now()))
+        return before
+
+    async def _next_epoch(self, session: AsyncSession, at_least: int = 0) -> int:
+        row = await session.get(KeysEpoch, 1)
+        if row is None:
+            row = KeysEpoch(id=1, epoch=0)
+            session.add(row)
+        row.epoch = max(row.epoch + 1, at_least)
+        return row.epoch
+
+    async def settle(self) -> None:
+        """After a destruction was committed: make it real, tell every process, and write it down where no restore of
+        this store reaches. Start-up runs it too, so a crash at any line is finished by the same code."""
+        self.forget()
+        await self._close_roots()
+        await self.channel.announce()
+        if self.db.sqlite:
+            async with self.db.engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        for mirror in self.mirrors:
+            for happened in await self._since(await mirror.epoch()):
+                await mirror.record(happened)
+
+    async def _close_roots(self) -> None:
+        async with self.db.session(DataUse.SECURITY) as session:
+            closed = select(RootEpoch.root_id).where(RootEpoch.destroyed_at.is_(None))
+            roots = (await session.scalars(closed)).all()
+        for root_id in roots:
+            try:
+                real_at, limit = await self._end_root(root_id)
+            except KeyUnavailable:
+                # The next round tries again; until then the receipt says that it isn't real.
+                events.emit("vault:root:pending", {"root": str(root_id)})
+                continue
+            async with self.db.transaction(DataUse.SECURITY) as session:
+                row = await session.get_one(RootEpoch, root_id)
+                row.destroyed_at, row.real_at, row.limit = clock.now(), real_at, limit
+
+    async def _end_root(self, root_id: UUID) -> tuple[datetime | None, str]:
+        try:
+            destruction = await self.keyring.destroy(root_id)
+        except KeyGone:
+            # An earlier try destroyed it and crashed before it was written down.
+            return clock.now(), self.keyring.destruction
+        return destruction.at, destruction.limit
+
+    async def roll_root(self) -> None:
+        """A new root key, and the end of the former one. Raises Conflict where that is done by hand."""
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._rekey(session, {}, roll=True)
+        await self.settle()
+
+    async def roll_root_if_due(self) -> None:
+        """For keyrings whose root key can't be replaced with each destruction, because one costs money there."""
+        lifetime = self.keyring.root_lifetime
+        if lifetime is None:
+            return
+        async with self.db.session(DataUse.SECURITY) as session:
+            closed = select(RootEpoch.root_id)
+            waiting = select(func.min(DestroyedKey.destroyed_at)).where(DestroyedKey.root_id.not_in(closed))
+            since = await session.scalar(waiting)
+        if since is not None and since + lifetime <= clock.now():
+            await self.roll_root()
+
+    async def destroyed(self, key_ids: Iterable[UUID]) -> list[Destroyed]:
+        """For receipts: what was destroyed, and from when that is real."""
+        joined = select(DestroyedKey, RootEpoch).outerjoin(RootEpoch, RootEpoch.root_id == DestroyedKey.root_id)
+        async with self.db.session(DataUse.SECURITY) as session:
+            rows = (await session.execute(joined.where(DestroyedKey.id.in_(list(key_ids))))).tuples().all()
+        return [
+            Destroyed(key.id, key.destroyed_at, root.real_at if root else None, self._limit(root))
+            for key, root in rows
+        ]
+
+    def _limit(self, root: RootEpoch | None) -> str:
+        if root is None or root.limit is None:
+            return "Not yet: the root key that opens copies from before still exists. " + self.keyring.destruction
+        return root.limit
+
+    async def erased(self, subject_id: UUID) -> bool:
+        """Whether the subject has a tombstone."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await session.get(Tombstone, subject_id) is not None
+
+    # Restores
+
+    async def epoch(self) -> int:
+        """How many times keys were destroyed here."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await session.scalar(select(KeysEpoch.epoch)) or 0
+
+    async def _since(self, epoch: int) -> list[Destructions]:
+        async with self.db.session(DataUse.SECURITY) as session:
+            keys = (await session.scalars(select(DestroyedKey).where(DestroyedKey.epoch > epoch))).all()
+            stones = (await session.scalars(select(Tombstone).where(Tombstone.epoch > epoch))).all()
+        numbers = sorted({row.epoch for row in keys} | {row.epoch for row in stones})
+        return [
+            Destructions(
+                number,
+                tuple(key.id for key in keys if key.epoch == number),
+                tuple(stone.subject_id for stone in stones if stone.epoch == number),
+            )
+            for number in numbers
+        ]
+
+    async def reconcile(self) -> list[UUID]:
+        """Before the service is ready: finish what a crash cut short, and undo what a restore brought back.
+
+        A mirror that knows a later epoch than this store tells that the store was restored: what was destroyed since
+        is destroyed again. Ids of those keys.
+        """
+        own = await self.epoch()
+        again: set[UUID] = set()
+        stones: set[UUID] = set()
+        newest = own
+        for mirror in self.mirrors:
+            for happened in await mirror.since(own):
+                again.update(happened.key_ids)
+                stones.update(happened.subject_ids)
+                newest = max(newest, happened.epoch)
+        if newest > own:
+            events.emit("vault:restore:found", {"epoch": own, "known_epoch": newest, "keys": len(again)})
+            async with self.db.transaction(DataUse.SECURITY) as session:
+                await self._tree.lock(session)
+                epoch = await self._next_epoch(session, at_least=newest)
+                for subject_id in stones:
+                    if await session.get(Tombstone, subject_id) is None:
+                        session.add(Tombstone(subject_id=subject_id, epoch=epoch, erased_at=clock.now()))
+                which = StoredKey.id.in_(again) | (
+                    StoredKey.subject_id.in_(stones) & (StoredKey.basis == KeyBasis.ERASABLE)
+                )
+                rows = (await session.scalars(select(StoredKey).where(which))).all()
+                again = set(await self._destroy(session, rows))
+        await self.settle()
+        return sorted(again)
+
+    async def export_root(self) -> bytes:
+        """The root node's key, for a sealed backup."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await self._tree.export_root(session)
+
+    async def adopt_root(self, secret: bytes) -> None:
+        """Wrap a restored store's root under today's keyring."""
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.adopt_root(session, secret)
+        self.forget()
+
+    # What is there
+
+    async def counts(self) -> list[dict[str, object]]:
+        """Stored keys by kind and basis: `{"kind", "basis", "keys", "replaced"}`."""
+        group = (StoredKey.kind, StoredKey.basis)
+        query = select(*group, func.count(), func.count(StoredKey.slot)).group_by(*group).order_by(*group)
+        async with self.db.session(DataUse.SECURITY) as session:
+            return [
+                {"kind": kind, "basis": basis, "keys": number, "replaced": number - current}
+                for kind, basis, number, current in await session.execute(query)
+            ]
+
+    # Caches
 
     def forget(self, subject_id: UUID | None = None) -> None:
         """Drop open keys from memory: one subject's, or all."""
         if subject_id is None:
-            self._subjects.clear()
-        else:
-            self._subjects.pop(subject_id, None)
+            self._open.clear()
+            self._slots.clear()
+            self._refused.clear()
+            self._absent.clear()
+            self._tree.forget()
+            return
+        for key_id, (_, entry) in list(self._open.items()):
+            if entry.subject_id == subject_id:
+                self._drop(key_id)
+        self._refused.pop(subject_id, None)
 
-    def _remember(self, subject_id: UUID, key: Key) -> None:
-        self._subjects[subject_id] = (time.monotonic() + self._seconds, key)
-        self._subjects.move_to_end(subject_id)
-        while len(self._subjects) > self._size:
-            self._subjects.popitem(last=False)
+    def _is_fresh(self) -> bool:
+        """Whether what is cached may be used; forgets it where the generation has gone on."""
+        generation = self.channel.generation()
+        if generation is None or generation != self._seen:
+            self.forget()
+            self._seen = generation
+        return generation is not None
 
-    async def seal_for(self, subject_id: UUID, context: bytes, plaintext: bytes) -> bytes:
-        """Seal bytes under a subject's key."""
-        return envelope.seal(await self.subject_key(subject_id), plaintext, context)
+    def _is_absent(self, slot: str) -> bool:
+        return self._is_fresh() and self._absent.get(slot, 0.0) >= time.monotonic()
+
+    def _keeps(self, generation: int | None) -> bool:
+        """Whether what was read since that generation is still as it was."""
+        return self._is_fresh() and generation == self._seen
+
+    def _cached(self, key_id: UUID) -> OpenKey | None:
+        entry = self._open.get(key_id) if self._is_fresh() else None
+        if entry is None or entry[0] < time.monotonic():
+            return None
+        self._open.move_to_end(key_id)
+        return entry[1]
+
+    def _cached_slot(self, slot: str) -> OpenKey | None:
+        key_id = self._slots.get(slot) if self._is_fresh() else None
+        return self._cached(key_id) if key_id is not None else None
+
+    def _remember(self, row: StoredKey, secret: bytes, generation: int | None) -> OpenKey:
+        basis = KeyBasis(row.basis) if row.basis is not None else None
+        found = OpenKey(Key(row.id, secret), Kind(row.kind), row.subject_id, basis, row.slot)
+        if self._keeps(generation):
+            self._open[row.id] = (time.monotonic() + self._seconds, found)
+            self._open.move_to_end(row.id)
+            if row.slot is not None:
+                self._slots[row.slot] = row.id
+            while len(self._open) > self._size:
+                self._drop(next(iter(self._open)))
+        return found
+
+    def _drop(self, key_id: UUID) -> None:
+        _, entry = self._open.pop(key_id)
+        if entry.slot is not None and self._slots.get(entry.slot) == key_id:
+            del self._slots[entry.slot]

@@ -5,16 +5,18 @@ the value only where its column declares that use (Art. 5(1)(b)). Openings are c
 """
 
 from collections import Counter
+from datetime import datetime
 from typing import Any, Generic, Never, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from governance.datamap import DataUse, Declaration
-from governance.errors import KeyUnavailable, UseRefused
+from governance.errors import KeyUnavailable, SealBroken, UseRefused
 from governance.ids import NIL
 from governance.vault import envelope
 from governance.vault.keys import KeyStore
+from governance.vault.stored_key import Kind
 
 T = TypeVar("T")
 openings: Counter[tuple[str, DataUse]] = Counter()
@@ -54,9 +56,10 @@ class Sealed(Generic[T]):
             raise RuntimeError("a sealed value opens only on the row that it was loaded with")
         if use not in declaration.data_uses:
             raise UseRefused(f"{self._name} may not be opened for {use.value}: it doesn't declare that use.")
-        key = await (keys.service_key("values") if subject_id == NIL else keys.subject_key(subject_id))
+        if subject_id != NIL:
+            await keys.check_use(subject_id, declaration.on_erasure.basis, use)
         context = envelope.column_context(declaration.seal_id, subject_id, row_id)
-        plain = envelope.open_envelope(key, self._envelope, context)
+        plain = await open_sealed(keys, self._envelope, subject_id, context)
         openings[self._name, use] += 1
         try:
             return msgspec.msgpack.decode(plain, type=self._kind)
@@ -91,16 +94,40 @@ class Sealed(Generic[T]):
         raise TypeError("a sealed value has no length; ask after opening it")
 
 
+async def open_sealed(keys: KeyStore, sealed: bytes, subject_id: UUID, context: bytes) -> bytes:
+    """The bytes of an envelope under its subject's key (the service's where it has none), and the one that limits it.
+
+    Raises KeyGone (erased, or its period is over), KeyUnavailable or SealBroken.
+    """
+    first, second = envelope.key_ids(sealed)
+    key = await keys.key(first)
+    if (key.subject_id or NIL) != subject_id or key.kind not in (Kind.SUBJECT, Kind.SERVICE):
+        raise SealBroken("The sealed value is under the key of another subject.")
+    limit = await keys.key(second) if second is not None else None
+    return envelope.open_envelope(key.key, sealed, context, limit=limit.key if limit is not None else None)
+
+
 async def seal_value(
-    keys: KeyStore, declaration: Declaration, name: str, kind: type[T], value: T, subject_id: UUID | None, row_id: UUID
+    keys: KeyStore,
+    declaration: Declaration,
+    name: str,
+    kind: type[T],
+    value: T,
+    subject_id: UUID | None,
+    row_id: UUID,
+    at: datetime,
 ) -> Sealed[T]:
-    """Seal one value for one column of one row."""
+    """Seal one value for one column of one row, made at `at`: its declaration picks the keys.
+
+    Raises KeyGone where the subject is erased, or the value's period is over already.
+    """
     if not isinstance(value, kind):
         raise TypeError(f"{name} takes {kind.__name__}")
-    subject = subject_id or NIL
-    key = await (keys.service_key("values") if subject == NIL else keys.subject_key(subject))
+    subject, basis = subject_id or NIL, declaration.on_erasure.basis
+    key = await (keys.service_key("values") if subject == NIL else keys.subject_key(subject, basis))
+    limit = await keys.limit_key(declaration.retention, basis, subject_id, row_id, at)
     context = envelope.column_context(declaration.seal_id, subject, row_id)
-    sealed = Sealed(envelope.seal(key, msgspec.msgpack.encode(value), context), kind)
+    sealed = Sealed(envelope.seal(key, msgspec.msgpack.encode(value), context, limit=limit), kind)
     sealed.bind(subject_id, row_id, keys, declaration, name)
     return sealed
 

@@ -71,7 +71,7 @@ class LedgerAccount(Base):
 
     id: Mapped[UUID] = declared(
         Uuid, 300, "user.unique_id.pseudonymous", _USES, primary_key=True,
-        retention="ledger", on_erasure=OnErasure.KEEP, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
     kind: Mapped[str] = declared(
         String(16), 301, "system.operations", _USES,
@@ -79,11 +79,11 @@ class LedgerAccount(Base):
     )  # fmt: skip
     account_id: Mapped[UUID | None] = declared(
         Uuid, 302, "user.unique_id.pseudonymous", _USES, nullable=True, index=True,
-        retention="ledger", on_erasure=OnErasure.KEEP, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
     balance_microcredits: Mapped[int] = declared(
         BigInteger, 303, "user.financial", _USES,
-        retention="ledger", on_erasure=OnErasure.KEEP, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ class LedgerEntry(Base):
     )  # fmt: skip
     created_at: Mapped[datetime] = declared(
         UtcDateTime, 314, "user.financial", _USES,
-        retention="ledger", on_erasure=OnErasure.KEEP, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
 
 
@@ -129,11 +129,11 @@ class Posting(Base):
     )  # fmt: skip
     ledger_account_id: Mapped[UUID] = declared(
         Uuid, 322, "user.unique_id.pseudonymous", _USES, args=(ForeignKey("ledger_account.id"),), index=True,
-        retention="ledger", on_erasure=OnErasure.KEEP, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
     amount_microcredits: Mapped[int] = declared(
         BigInteger, 323, "user.financial", _USES,
-        retention="ledger", on_erasure=OnErasure.KEEP, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
 
 
