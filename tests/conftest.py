@@ -9,6 +9,8 @@ from governance.datamap import METADATA, Store
 from governance.db import Database
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
+from governance.vault.mirrors import DataMirror, LogMirror
+from policies import retention
 from tests.services.postgres import Postgres
 
 
@@ -37,7 +39,10 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
         async with database.engine.begin() as connection:
             await connection.run_sync(METADATA[store].create_all)
-    keys = KeyStore(keys_db, FileKeyring.create(tmp_path / "keys" / "root.key"))
+    keyring = FileKeyring.create(tmp_path / "keys" / "root.key")
+    (tmp_path / "log").mkdir()
+    mirrors = DataMirror(data), LogMirror(tmp_path / "log")
+    keys = KeyStore(keys_db, keyring, limits=retention.load().limits(), mirrors=mirrors)
     data.context["keys"] = keys
     yield data, keys
     await data.aclose()

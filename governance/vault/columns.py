@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Dialect, LargeBinary, event
-from sqlalchemy.orm import Mapper, QueryContext
+from sqlalchemy.orm import DeclarativeBase, Mapper, QueryContext
 from sqlalchemy.types import TypeDecorator
 
 from governance import clock
@@ -42,7 +42,7 @@ def sealed_names(mapper: Mapper[Any]) -> tuple[str, ...]:
     return tuple(column.name for column in mapper.local_table.columns if isinstance(column.type, SealedType))
 
 
-async def seal(keys: KeyStore, row: Base, *, at: datetime | None = None, **values: Any) -> None:
+async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = None, **values: Any) -> None:
     """Seal values into a row's columns by name. The row has its id, and its subject where it has one, already.
 
     `at`: when the row was made, if not now; its retention counts from there. Raises KeyGone where that is over.

@@ -4,12 +4,12 @@
 implement it; `keyrings` opens the one that the settings name.
 
 A wrapped key says which root key opens it without being opened. Its first 18 bytes are those of the sealed format
-(`envelope.py`): version, algorithm, root key id. Algorithm 1 is an envelope made here; with algorithm 2 the rest is the
+(`envelope.py`): version, algorithm, root key id. Algorithm 1 is an envelope made here; with algorithm 3 the rest is the
 ciphertext of a key service, as it gave it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from uuid import UUID
 from governance.errors import KeyUnavailable
 from governance.vault.envelope import VERSION
 
-_SERVICE_ALGORITHM: Final = 2
+_SERVICE_ALGORITHM: Final = 3
 _HEAD_BYTES: Final = 18
 
 
@@ -44,6 +44,9 @@ class Keyring(Protocol):
 
     name: str
     destruction: str  # when destroying a root key is real with this provider, as a sentence
+    root_lifetime: timedelta | None
+    """How long keys may stay destroyed under a root key before it is replaced: zero is with each destruction, None by
+    hand."""
 
     @property
     def current(self) -> UUID:

@@ -1,6 +1,7 @@
 """Root keys from the environment, for machines whose secrets a platform hands in: `id:base64,id:base64`, current first."""
 
 import base64
+from datetime import timedelta
 from uuid import UUID
 
 from governance.errors import ConfigurationError, Conflict
@@ -17,6 +18,7 @@ class EnvironmentKeyring:
         "The program can't destroy a root key that comes from the environment: it ends when VALUEAPI_ROOT_KEYS has lost it "
         "wherever that is kept, backups included, and every process has been restarted."
     )
+    root_lifetime: timedelta | None = None  # changed by hand
 
     def __init__(self, text: str) -> None:
         """Raises ConfigurationError, which shows nothing of the text."""

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +35,7 @@ class FileKeyring:
         "The key file is overwritten in place at once. That destroys a key only as far as the medium overwrites: an SSD or "
         "a copy-on-write file system doesn't promise it, and a backup of the key file still holds the key."
     )
+    root_lifetime: timedelta | None = timedelta()
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -11,7 +11,7 @@ at DEBUG, are silenced.
 import asyncio
 import logging
 import re
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -50,6 +50,7 @@ class AwsKmsKeyring:
         "AWS KMS destroys a root key when its waiting window of 7 to 30 days has passed. Until then it opens nothing, but "
         "whoever may cancel the deletion can bring it back."
     )
+    root_lifetime: timedelta | None = timedelta(days=1)
 
     def __init__(self, client: Any, target: str, window_days: int, key_arn: str) -> None:
         self._client = client

@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -64,6 +65,7 @@ class VaultTransitKeyring:
         "Vault or OpenBao destroys a root key when it trims the key's version, at once. Its own snapshots and backups hold "
         "the version, under Vault's seal, until they are deleted."
     )
+    root_lifetime: timedelta | None = timedelta()
 
     def __init__(self, access: Access, mount: str, key: str) -> None:
         """Not open yet: use `open`."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
 from governance.datamap import BASIS_USES, DataUse, KeyBasis
 from governance.db import Database
-from governance.errors import KeyGone, KeyUnavailable, UseRefused
+from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver, UseRefused
 from governance.ids import uuid7
 from governance.vault import keyring as keyrings
 from governance.vault.channel import Channel, OneProcess
@@ -117,10 +117,12 @@ class KeyStore:
                 self._absent[old] = time.monotonic() + self._seconds
         return [current] if found is None else [current, found.key]
 
-    async def limit_key(self, rule: str, basis: KeyBasis, subject_id: UUID | None, row_id: UUID, at: datetime) -> Key | None:
+    async def limit_key(
+        self, rule: str, basis: KeyBasis, subject_id: UUID | None, row_id: UUID, at: datetime
+    ) -> Key | None:
         """The key that limits a value of that rule in time; None where the subject's own is enough.
 
-        Raises KeyGone where the rule's period is over for a value made at `at`: it must not be kept.
+        Raises PeriodOver where the rule's period is over for a value made at `at`: it must not be kept.
         """
         limit = self._limits.get(rule, NO_LIMIT)
         if limit.starts is Starts.SUBJECT:
@@ -131,7 +133,7 @@ class KeyStore:
         begin = limit.begin(at)
         end = limit.end(begin)
         if end <= clock.now():
-            raise KeyGone("The period that this value belongs to is over.")
+            raise PeriodOver("The period that this value belongs to is over.")
         return (await self._current(period_slot(rule, begin), Kind.PERIOD, expires_at=end)).key
 
     async def key(self, key_id: UUID) -> OpenKey:
@@ -392,16 +394,12 @@ class KeyStore:
         """Re-key the paths, under a new root key where `roll`; the root key that opens what was before."""
         root = await self._tree.lock(session)
         before = keyrings.root_id(root.wrapped or b"")
-        closing = {before}
-        if roll:
-            # A crash between this and the commit leaves an unused root key, which the next roll closes.
-            closing.add(self.keyring.current)
+        if roll and self.keyring.current == before:
+            # A crash between this and the commit leaves a new root key that nothing is under: the next roll takes it.
             await self.keyring.rotate()
         await self._tree.remove(session, gone)
-        closing.discard(keyrings.root_id(root.wrapped or b""))
-        for root_id in closing:
-            if await session.get(RootEpoch, root_id) is None:
-                session.add(RootEpoch(root_id=root_id, closed_at=clock.now()))
+        if keyrings.root_id(root.wrapped or b"") != before and await session.get(RootEpoch, before) is None:
+            session.add(RootEpoch(root_id=before, closed_at=clock.now()))
         return before
 
     async def _next_epoch(self, session: AsyncSession, at_least: int = 0) -> int:
@@ -433,7 +431,7 @@ class KeyStore:
         for root_id in roots:
             try:
                 real_at, limit = await self._end_root(root_id)
-            except KeyUnavailable:
+            except (KeyUnavailable, Conflict):
                 # The next round tries again; until then the receipt says that it isn't real.
                 events.emit("vault:root:pending", {"root": str(root_id)})
                 continue
@@ -471,10 +469,9 @@ class KeyStore:
         """For receipts: what was destroyed, and from when that is real."""
         joined = select(DestroyedKey, RootEpoch).outerjoin(RootEpoch, RootEpoch.root_id == DestroyedKey.root_id)
         async with self.db.session(DataUse.SECURITY) as session:
-            rows = (await session.execute(joined.where(DestroyedKey.id.in_(list(key_ids))))).tuples().all()
+            rows = (await session.execute(joined.where(DestroyedKey.id.in_(list(key_ids))))).all()
         return [
-            Destroyed(key.id, key.destroyed_at, root.real_at if root else None, self._limit(root))
-            for key, root in rows
+            Destroyed(key.id, key.destroyed_at, root.real_at if root else None, self._limit(root)) for key, root in rows
         ]
 
     def _limit(self, root: RootEpoch | None) -> str:
@@ -555,11 +552,12 @@ class KeyStore:
     async def counts(self) -> list[dict[str, object]]:
         """Stored keys by kind and basis: `{"kind", "basis", "keys", "replaced"}`."""
         group = (StoredKey.kind, StoredKey.basis)
-        query = select(*group, func.count(), func.count(StoredKey.slot)).group_by(*group).order_by(*group)
+        current = StoredKey.slot.is_not(None) & StoredKey.slot.not_like(old_slot("%"))
+        query = select(*group, func.count(), func.sum(case((current, 0), else_=1))).group_by(*group).order_by(*group)
         async with self.db.session(DataUse.SECURITY) as session:
             return [
-                {"kind": kind, "basis": basis, "keys": number, "replaced": number - current}
-                for kind, basis, number, current in await session.execute(query)
+                {"kind": kind, "basis": basis, "keys": number, "replaced": int(replaced)}
+                for kind, basis, number, replaced in await session.execute(query)
             ]
 
     # Caches

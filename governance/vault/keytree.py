@@ -15,6 +15,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import pairwise
 from uuid import UUID
 
 import msgspec
@@ -166,12 +167,14 @@ class KeyTree:
         # One statement, so that a change by another process is seen whole or not at all.
         step = select(KeyNode.id, KeyNode.parent_id).where(KeyNode.id == bucket_id).cte("step", recursive=True)
         step = step.union_all(select(KeyNode.id, KeyNode.parent_id).join(step, KeyNode.id == step.c.parent_id))
-        path = (await session.scalars(select(KeyNode).join(step, KeyNode.id == step.c.id).order_by(KeyNode.level))).all()
+        path = (
+            await session.scalars(select(KeyNode).join(step, KeyNode.id == step.c.id).order_by(KeyNode.level))
+        ).all()
         if not path or path[0].id != ROOT or path[-1].id != bucket_id:
             raise KeyUnavailable("The key store lacks a node: it is damaged, or was copied while it changed.")
         node_key = await self._root_key(path[0])
         try:
-            for node, child in zip(path, path[1:], strict=False):
+            for node, child in pairwise(path):
                 node_key = _open(node, node_key)[child.id.bytes]
             table = _open(path[-1], node_key)
         except (SealBroken, KeyError):

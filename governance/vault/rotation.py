@@ -78,6 +78,18 @@ async def last(what: What, keys: KeyStore) -> Rotation | None:
         return await session.scalar(newest)
 
 
+async def left(row: Rotation, keys: KeyStore) -> int:
+    """What a rotation has still to do."""
+    if row.finished_at is not None:
+        return 0
+    if row.what == What.KEK:
+        return await keys.nodes(row.started_at)
+    if row.what == What.SUBJECTS:
+        return await keys.older_subject_keys(row.started_at)
+    index_keys = await keys.service_keys(EmailIndex.KEY)
+    return await EmailIndex(keys).under(index_keys[-1].id) if len(index_keys) > 1 else 0
+
+
 async def _begin(what: What, keys: KeyStore) -> Rotation:
     newest = await last(what, keys)
     if newest is not None and newest.finished_at is None:

@@ -115,7 +115,9 @@ async def open_session(
     )
     where = {"ip": ip, "user_agent": user_agent and user_agent[:_USER_AGENT_CHARACTERS_MAX]}
     # From outside: a lone surrogate can't be encoded, and the encoder's exception would quote it.
-    known = {name: value.encode(errors="replace").decode() for name, value in where.items() if value is not None}
+    known: dict[str, Any] = {
+        name: value.encode(errors="replace").decode() for name, value in where.items() if value is not None
+    }
     await seal(keys, row, **known)
     session.add(row)
     return NewSession(row.id, subject_id, token, row.expires_at)

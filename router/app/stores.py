@@ -10,6 +10,8 @@ from governance.db import Database
 from governance.errors import ConfigurationError
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
+from governance.vault.mirrors import DataMirror, LogMirror
+from policies import retention
 from router.gateway.shared import Shared
 from router.migrations import run as migrations
 from router.settings import Settings
@@ -55,7 +57,12 @@ async def open_stores(settings: Settings) -> Stores:
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
         if await migrations.pending(database, store):
             raise ConfigurationError(f"The {store.value} store is older than this program: run `valueapi migrate`.")
-    keys = KeyStore(keys_db, await open_keyring(settings))
+    keys = KeyStore(
+        keys_db,
+        await open_keyring(settings),
+        limits=retention.load().limits(),
+        mirrors=(DataMirror(data), LogMirror(settings.log_folder)),
+    )
     data.context["keys"] = keys
     return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"))
 

@@ -216,7 +216,7 @@ class Committer:
                 continue
             opened.append(money)
             try:
-                key = await self._keys.subject_key(money.subject_id) if money.subject_id is not None else money_key
+                key = (await self._keys.key(journal.key_of_event(payload))).key
                 rows.append(await usage_log.row_of(self._keys, journal.open_event(key, payload, money)))
             except KeyGone:
                 # Art. 17: the subject is erased. The money is posted, the rest is noise.

@@ -129,6 +129,11 @@ def open_money(money_key: Key, payload: bytes) -> Money:
     )
 
 
+def key_of_event(payload: bytes) -> UUID:
+    """Id of the key of envelope B: the subject's, which a rotation may have replaced since. Raises SealBroken."""
+    return envelope.key_ids(_split(payload)[2])[0]
+
+
 def open_event(key: Key, payload: bytes, money: Money) -> MeterEvent:
     """Envelope B of a record, with its money the whole event again. Raises SealBroken."""
     record_id, _, second = _split(payload)

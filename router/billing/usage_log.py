@@ -5,6 +5,7 @@ Rows rest for the `usage` period; address and user agent are sealed under the su
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Mapped
 
 from governance.datamap import AtRest, Base, DataUse, LegalBasis, OnErasure, declared
 from governance.db import UtcDateTime
+from governance.errors import PeriodOver
 from governance.vault import columns
 from governance.vault.columns import SealedType
 from governance.vault.keys import KeyStore
@@ -137,7 +139,10 @@ async def row_of(keys: KeyStore, event: MeterEvent) -> dict[str, Any]:
         outcome=event.outcome,
     )
     network = {"ip": event.ip, "user_agent": event.user_agent}
-    await columns.seal(keys, row, **{name: value for name, value in network.items() if value is not None})
+    with suppress(PeriodOver):  # committed later than it may be kept: the row stays without it
+        await columns.seal(
+            keys, row, at=row.at, **{name: value for name, value in network.items() if value is not None}
+        )
     return {name: getattr(row, name) for name in _NAMES}
 
 

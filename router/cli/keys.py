@@ -2,44 +2,77 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
 
 import typer
 
+from governance.vault import rotation
+from governance.vault.rotation import Progress, What
 from router.app.stores import opened
-from router.cli.output import Json, out, plain_errors, print_json, table
+from router.cli.output import Json, out, plain_errors, print_json, progress_bar, table
 from router.settings import Settings
 
 app = typer.Typer(help="Encryption keys: how many, under which root key.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `status` a verb of its own."""
-
-
 @app.command("status")
 @plain_errors
 def status(as_json: Json = False) -> None:
-    """How many subject and service keys are wrapped under each root key, and when destroying one is real."""
+    """Keys by kind, the root keys they hang on, what a rotation has still to do, and when destruction is real."""
 
     async def read() -> dict[str, Any]:
         async with opened(Settings.load()) as stores:
-            keyring = stores.keys.keyring
-            states, counts = await keyring.root_ids(), await stores.keys.counts()
-        return {
-            "keyring": keyring.name,
-            "destruction": keyring.destruction,
-            "keys": [
-                {"kind": kind, "root_key": str(root), "state": states.get(UUID(root), "unknown"), "keys": number}
-                for kind, by_root in counts.items()
-                for root, number in sorted(by_root.items())
-            ],
-        }
+            keys = stores.keys
+            rotations = {what: await rotation.last(what, keys) for what in What}
+            return {
+                "keyring": keys.keyring.name,
+                "destruction": keys.keyring.destruction,
+                "roots": [
+                    {"root_key": str(root), "state": state} for root, state in (await keys.keyring.root_ids()).items()
+                ],
+                "keys": await keys.counts(),
+                "nodes": await keys.nodes(),
+                "rotations": [
+                    {
+                        "what": what.value,
+                        "started_at": row.started_at.isoformat(),
+                        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+                        "left": await rotation.left(row, keys),
+                        "total": row.total,
+                    }
+                    for what, row in rotations.items()
+                    if row is not None
+                ],
+            }
 
     told = asyncio.run(read())
     if as_json:
         print_json(told)
         return
     out.print(f"Keyring {told['keyring']}. {told['destruction']}", markup=False)
-    table(told["keys"], False)
+    for part in ("roots", "keys", "rotations"):
+        table(told[part], False)
+
+
+@app.command("rotate")
+@plain_errors
+def rotate(what: What, as_json: Json = False) -> None:
+    """Rotate while the service runs: `kek` (root and node keys), `subjects`, or `index` (how addresses are found).
+
+    A rotation that was cut short goes on where it was.
+    """
+
+    async def run() -> Progress:
+        at = Progress(0, 0)
+        async with opened(Settings.load()) as stores:
+            with progress_bar(f"Rotating {what.value}", shown=not as_json) as show:
+                async for at in rotation.rotate(what, stores.keys, stores.data):
+                    show(at.done, at.total)
+        return at
+
+    done = asyncio.run(run())
+    if as_json:
+        print_json({"what": what.value, "rewrapped": done.total})
+    elif what is What.SUBJECTS:
+        out.print(f"{done.total} keys replaced; the old ones are destroyed after {rotation.GRACE}, by the service.")
+    else:
+        out.print(f"{done.total} rewrapped; the old key is destroyed.")

@@ -1,12 +1,14 @@
 """How commands print: a table for people, JSON for scripts, a sentence and an exit code for what went wrong."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +35,15 @@ def table(rows: Sequence[Mapping[str, object]], as_json: bool, *, title: str | N
     for row in rows:
         shown.add_row(*(_cell(value) for value in row.values()))
     out.print(shown)
+
+
+@contextmanager
+def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error while long work goes on; called with what is done and the total."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, disable=not shown) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_json(value: object) -> None:

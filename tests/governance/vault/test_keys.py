@@ -1,39 +1,48 @@
-"""Subject and service keys on both databases."""
+"""Keys made, read and destroyed, on both databases."""
 
 import asyncio
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
-from governance.datamap import DataUse
+from governance import clock
+from governance.datamap import DataUse, KeyBasis
 from governance.db import Database
-from governance.errors import KeyUnavailable
+from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver
 from governance.ids import uuid7
-from governance.vault.keys import KeyStore, SubjectKey
+from governance.period import Period
+from governance.vault import keyring as keyrings
+from governance.vault.destruction import RootEpoch, Tombstone
+from governance.vault.keys import KeyStore
+from governance.vault.keytree import ROOT, KeyNode
+from governance.vault.limits import Limit, Starts
+from governance.vault.stored_key import StoredKey
 
 Stores = tuple[Database, KeyStore]
+
+
+def other_process(keys: KeyStore) -> KeyStore:
+    return KeyStore(keys.db, keys.keyring, mirrors=keys.mirrors)
 
 
 async def test_a_subject_key_is_committed_before_it_is_returned(stores: Stores) -> None:
     _, keys = stores
     subject = uuid7()
     made = await keys.create_subject_key(subject)
-    apart = KeyStore(keys.db, keys.keyring)
+    apart = other_process(keys)
     assert await apart.subject_key(subject) == made
     assert apart.cached_subject_key(subject) == made
     apart.forget(subject)
     assert apart.cached_subject_key(subject) is None
 
 
-async def test_a_destroyed_key_is_unavailable(stores: Stores) -> None:
-    _, keys = stores
-    subject = uuid7()
-    await keys.create_subject_key(subject)
-    async with keys.db.transaction(DataUse.SECURITY) as session:
-        await session.execute(delete(SubjectKey).where(SubjectKey.subject_id == subject))
-    keys.forget()
-    with pytest.raises(KeyUnavailable):
-        await keys.subject_key(subject)
+async def test_a_key_that_was_never_made_is_gone(stores: Stores) -> None:
+    with pytest.raises(KeyGone):
+        await stores[1].subject_key(uuid7())
+    with pytest.raises(KeyGone):
+        await stores[1].key(uuid7())
 
 
 async def test_the_cache_is_bounded(stores: Stores) -> None:
@@ -53,17 +62,285 @@ async def test_a_cached_key_ages(stores: Stores) -> None:
     assert brief.cached_subject_key(subject) is None
 
 
+async def test_nothing_cached_is_used_without_a_heartbeat_or_under_another_generation(stores: Stores) -> None:
+    _, keys = stores
+
+    class Silent:
+        current: int | None = 1
+
+        def generation(self) -> int | None:
+            return self.current
+
+        async def announce(self) -> int:
+            return 2
+
+        async def start(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+    channel = Silent()
+    process = KeyStore(keys.db, keys.keyring, channel=channel)
+    subject = uuid7()
+    await process.create_subject_key(subject)
+    assert process.cached_subject_key(subject) is not None
+    channel.current = None
+    assert process.cached_subject_key(subject) is None
+    assert await process.subject_key(subject)
+    assert process.cached_subject_key(subject) is None
+    channel.current = 2
+    assert process.cached_subject_key(subject) is None
+    await process.subject_key(subject)
+    assert process.cached_subject_key(subject) is not None
+
+
+async def test_a_key_read_across_a_change_is_not_kept(stores: Stores) -> None:
+    """A read that began before an erasure must not fill the cache behind it."""
+    _, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    process = other_process(keys)
+    tree = process._tree
+    read = tree.read
+
+    async def slow(session: object, node: UUID, key: UUID) -> bytes:
+        secret = await read(session, node, key)  # type: ignore[arg-type]
+        await process.channel.announce()
+        return secret
+
+    tree.read = slow  # type: ignore[method-assign, assignment]
+    await process.subject_key(subject)
+    assert process.cached_subject_key(subject) is None
+
+
 async def test_a_service_key_is_one_however_many_ask(stores: Stores) -> None:
     _, keys = stores
-    replicas = [KeyStore(keys.db, keys.keyring) for _ in range(8)]
+    replicas = [other_process(keys) for _ in range(8)]
     found = await asyncio.gather(*(replica.service_key("journal") for replica in replicas))
     assert len({key.secret for key in found}) == 1
 
 
-async def test_counts_say_which_root_key_wraps_what(stores: Stores) -> None:
+async def test_erasure_destroys_the_erasable_key_and_keeps_the_basis_keys(stores: Stores) -> None:
+    _, keys = stores
+    subject, neighbour = uuid7(), uuid7()
+    made = await keys.create_subject_key(subject)
+    await keys.create_subject_key(neighbour)
+    tax = await keys.subject_key(subject, KeyBasis.TAX)
+    assert await keys.erase_subject(subject) == (made.id,)
+    for process in (keys, other_process(keys)):
+        for attempt in (process.subject_key(subject), process.key(made.id), process.create_subject_key(subject)):
+            with pytest.raises(KeyGone):
+                await attempt
+        assert (await process.key(tax.id)).key == tax
+        assert await process.subject_key(neighbour)
+    with pytest.raises(KeyGone):
+        await keys.subject_key(subject, KeyBasis.CLAIMS)  # nothing new is kept of somebody erased
+    assert await keys.end_basis(subject, KeyBasis.TAX) == (tax.id,)
+    with pytest.raises(KeyGone):
+        await other_process(keys).key(tax.id)
+
+
+async def test_erasure_is_told_with_the_time_and_limit_of_the_keyring(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    (told,) = await keys.destroyed(await keys.erase_subject(subject))
+    assert told.real_at is None and told.limit == keys.keyring.destruction
+    assert await keys.erase_subject(subject) == ()
+
+
+async def test_a_destruction_ends_the_root_key_of_before(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    before = keys.keyring.current
+    await keys.erase_subject(subject)
+    assert before not in await keys.keyring.root_ids()
+    assert keys.keyring.current != before
+
+
+@pytest.mark.parametrize("line", ["before the root key ends", "after it ended", "before mirrors"])
+async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
+    stores: Stores, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    before = keys.keyring.current
+
+    class Killed(Exception):
+        pass
+
+    async def die(*_: object) -> None:
+        if line == "after it ended":
+            await type(keys.keyring).destroy(keys.keyring, before)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        if line == "before mirrors":
+            patch.setattr(keys.mirrors[0], "record", die)
+        else:
+            patch.setattr(keys.keyring, "destroy", die)
+        await keys.erase_subject(subject)
+    process = other_process(keys)
+    await process.reconcile()
+    assert before not in await keys.keyring.root_ids()
+    async with keys.db.session(DataUse.SECURITY) as session:
+        assert await session.scalar(select(RootEpoch.destroyed_at).where(RootEpoch.root_id == before)) is not None
+    assert [await mirror.epoch() for mirror in keys.mirrors] == [await process.epoch()] * 2
+
+
+async def test_what_a_restore_brings_back_is_destroyed_again(stores: Stores) -> None:
+    """The key store as it was before the erasure, beside mirrors that know of it."""
+    _, keys = stores
+    subject, kept = uuid7(), uuid7()
+    await keys.create_subject_key(kept)
+    lost = await keys.create_subject_key(subject)
+    secret = await keys.export_root()
+    async with keys.db.session(DataUse.SECURITY) as session:
+        nodes = (await session.scalars(select(KeyNode))).all()
+        rows = (await session.scalars(select(StoredKey))).all()
+    await keys.erase_subject(subject)
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        for table in reversed(StoredKey.metadata.sorted_tables):
+            await session.execute(delete(table))
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        for row in (*nodes, *rows):
+            await session.merge(row)
+    await keys.adopt_root(secret)
+    assert (await other_process(keys).key(lost.id)).key == lost  # the backup did bring it back
+    process = other_process(keys)
+    assert await process.reconcile() == [lost.id]
+    with pytest.raises(KeyGone):
+        await process.key(lost.id)
+    assert await process.erased(subject)
+    assert await process.subject_key(kept)
+    assert await process.reconcile() == []
+
+
+@pytest.mark.parametrize("starts", [Starts.CREATION, Starts.YEAR_END])
+async def test_a_period_key_is_one_a_period_and_ends_with_it(
+    stores: Stores, starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    rule = Limit(starts, Period.parse("P30D"))
+    process = KeyStore(keys.db, keys.keyring, limits={"network": rule})
+    now = clock.now()
+    row = uuid7(), now
+    key = await process.limit_key("network", KeyBasis.ERASABLE, None, *row)
+    assert key is not None
+    assert await process.limit_key("network", KeyBasis.ERASABLE, uuid7(), uuid7(), now) == key
+    later = rule.end(rule.begin(now))
+    assert later >= now
+    assert await process.expire() == ()
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert await process.expire() == (key.id,)
+    with pytest.raises(KeyGone):
+        await process.key(key.id)
+    with pytest.raises(PeriodOver):
+        await process.limit_key("network", KeyBasis.ERASABLE, None, *row)
+
+
+async def test_no_value_outlives_its_period(stores: Stores) -> None:
+    """A day's key goes when the day's first value is due."""
+    limit = Limit(Starts.CREATION, Period.parse("P30D"))
+    made = clock.now()
+    assert limit.end(limit.begin(made)) - made <= timedelta(days=30)
+
+
+async def test_an_object_key_ends_its_own_rows_values_alone(stores: Stores) -> None:
+    _, keys = stores
+    process = KeyStore(keys.db, keys.keyring, limits={"session": Limit(Starts.OBJECT, Period.parse("P7D"))})
+    first, second = uuid7(), uuid7()
+    now = clock.now()
+    ended = await process.limit_key("session", KeyBasis.ERASABLE, None, first, now)
+    other = await process.limit_key("session", KeyBasis.ERASABLE, None, second, now)
+    assert ended is not None and other is not None and ended != other
+    assert await process.end_object("session", first) == (ended.id,)
+    assert (await process.key(other.id)).key == other
+
+
+async def test_without_the_root_key_nothing_opens(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, keys = stores
+    subject = uuid7()
+    made = await keys.create_subject_key(subject)
+
+    async def refuse(*_: object) -> bytes:
+        raise KeyUnavailable("The keyring can't be reached.")
+
+    monkeypatch.setattr(keys.keyring, "unwrap", refuse)
+    process = other_process(keys)
+    with pytest.raises(KeyUnavailable) as caught:
+        await process.key(made.id)
+    assert not isinstance(caught.value, KeyGone)  # a keyring out of reach must not look like an erasure
+    with pytest.raises(KeyUnavailable):
+        await process.erase_subject(subject)
+    assert not await process.erased(subject)
+
+
+async def test_a_keyring_that_is_changed_by_hand_says_that_destruction_is_not_real(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+
+    async def by_hand(*_: object) -> None:
+        raise Conflict("by hand")
+
+    monkeypatch.setattr(type(keys.keyring), "root_lifetime", None)
+    monkeypatch.setattr(keys.keyring, "destroy", by_hand)
+    monkeypatch.setattr(keys.keyring, "rotate", by_hand)
+    (told,) = await keys.destroyed(await keys.erase_subject(subject))
+    assert told.real_at is None and told.limit.startswith("Not yet")
+
+
+async def test_a_root_key_that_costs_money_is_replaced_when_it_is_due(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    monkeypatch.setattr(type(keys.keyring), "root_lifetime", timedelta(days=1))
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    before = keys.keyring.current
+    gone = await keys.erase_subject(subject)
+    await keys.roll_root_if_due()
+    assert keys.keyring.current == before
+    assert (await keys.destroyed(gone))[0].limit.startswith("Not yet")
+    tomorrow = clock.now() + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: tomorrow)
+    await keys.roll_root_if_due()
+    assert before not in await keys.keyring.root_ids()
+    assert not (await keys.destroyed(gone))[0].limit.startswith("Not yet")
+    await keys.roll_root_if_due()  # nothing waits any more
+    assert len(await keys.keyring.root_ids()) == 1
+
+
+async def test_counts_say_what_there_is_and_what_was_replaced(stores: Stores) -> None:
     _, keys = stores
     await keys.create_subject_key(uuid7())
     await keys.create_subject_key(uuid7())
     await keys.service_key("journal")
-    root = str(keys.keyring.current)
-    assert await keys.counts() == {"subject": {root: 2}, "service": {root: 1}}
+    await keys.replace_service_key("journal")
+    assert await keys.counts() == [
+        {"kind": "service", "basis": None, "keys": 2, "replaced": 1},
+        {"kind": "subject", "basis": "erasable", "keys": 2, "replaced": 0},
+    ]
+
+
+async def test_tombstone_and_key_go_together(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the re-keying fails nothing is half done."""
+    _, keys = stores
+    subject = uuid7()
+    made = await keys.create_subject_key(subject)
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(keys._tree, "remove", fail)
+        await keys.erase_subject(subject)
+    async with keys.db.session(DataUse.SECURITY) as session:
+        assert await session.get(Tombstone, subject) is None
+        wrapped = await session.scalar(select(KeyNode.wrapped).where(KeyNode.id == ROOT))
+    assert wrapped is not None and keyrings.root_id(wrapped) in await keys.keyring.root_ids()
+    assert (await other_process(keys).key(made.id)).key == made

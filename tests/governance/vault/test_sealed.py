@@ -3,15 +3,17 @@
 import copy
 import json
 import pickle
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Uuid, select, text
+from sqlalchemy import Column, MetaData, Table, Uuid, select, text
 from sqlalchemy.orm import Mapped
 
-from governance.datamap import AtRest, Base, DataUse, OnErasure, declared
+from governance import clock
+from governance.datamap import AtRest, Base, DataUse, Declaration, LegalBasis, OnErasure, Store, declared
 from governance.db import Database
-from governance.errors import KeyUnavailable, SealBroken, UseRefused
+from governance.errors import DeclarationError, KeyGone, KeyUnavailable, SealBroken, UseRefused
 from governance.ids import uuid7
 from governance.vault.columns import SealedType, seal
 from governance.vault.keys import KeyStore
@@ -20,6 +22,26 @@ from governance.vault.sealed import Sealed, openings
 Stores = tuple[Database, KeyStore]
 _ROW = {"retention": "account", "on_erasure": OnErasure.DELETE}
 _USES = (DataUse.SERVICE,)
+
+
+class Kept(Base):
+    """What two bases and two limits in time make of values."""
+
+    __tablename__ = "test_kept"
+    id: Mapped[UUID] = declared(Uuid, 9110, "user.unique_id", _USES, primary_key=True, **_ROW)
+    subject_id: Mapped[UUID | None] = declared(Uuid, 9111, "user.unique_id", _USES, nullable=True, **_ROW)
+    name: Mapped[Sealed[str]] = declared(
+        SealedType(str), 9112, "user.name", (DataUse.FINANCE, DataUse.LEGAL_OBLIGATION), at_rest=AtRest.SEALED,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX,
+    )  # fmt: skip
+    address: Mapped[Sealed[str]] = declared(
+        SealedType(str), 9113, "user.device.ip_address", (DataUse.SECURITY,), at_rest=AtRest.SEALED,
+        retention="usage-network", on_erasure=OnErasure.SHRED,
+    )  # fmt: skip
+    agent: Mapped[Sealed[str]] = declared(
+        SealedType(str), 9114, "user.device", (DataUse.SECURITY, DataUse.FRAUD), at_rest=AtRest.SEALED,
+        retention="session", on_erasure=OnErasure.SHRED,
+    )  # fmt: skip
 
 
 class Note(Base):
@@ -97,9 +119,8 @@ async def test_a_value_moved_in_the_database_fails_to_open(stores: Stores, move:
 async def test_nothing_opens_after_the_key_is_gone(stores: Stores) -> None:
     _, keys = stores
     note = await load(stores, (await add(stores, uuid7(), "gone")).id)
-    keys.forget()
-    async with keys.db.transaction(DataUse.SECURITY) as session:
-        await session.execute(text("DELETE FROM subject_key"))
+    assert note.subject_id is not None
+    await keys.erase_subject(note.subject_id)
     with pytest.raises(KeyUnavailable):
         await note.words.open(DataUse.SERVICE)
 
@@ -136,3 +157,106 @@ async def test_a_handle_that_was_not_loaded_with_its_row_opens_nothing(stores: S
         handle = (await session.execute(select(Note.words).where(Note.id == note.id))).scalar_one()
     with pytest.raises(RuntimeError):
         await handle.open(DataUse.SERVICE)
+
+
+async def kept(stores: Stores, subject: UUID) -> Kept:
+    data, keys = stores
+    await keys.create_subject_key(subject)
+    row = Kept(id=uuid7(), subject_id=subject)
+    await seal(keys, row, name="Ada", address="203.0.113.9", agent="curl")
+    async with data.transaction(DataUse.SECURITY) as session:
+        session.add(row)
+    return row
+
+
+async def test_after_an_erasure_what_is_kept_opens_for_its_basis_alone(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    row = await kept(stores, subject)
+    await keys.erase_subject(subject)
+    assert await row.name.open(DataUse.FINANCE) == "Ada"
+    for handle in (row.address, row.agent):
+        with pytest.raises(KeyGone):
+            await handle.open(DataUse.SECURITY)
+
+
+async def test_the_end_of_a_period_ends_its_values_and_no_others(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    row = await kept(stores, uuid7())
+    later = clock.now() + timedelta(days=31)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert len(await keys.expire()) == 1
+    with pytest.raises(KeyGone):
+        await row.address.open(DataUse.SECURITY)
+    assert await row.agent.open(DataUse.SECURITY) == "curl"
+    assert await row.name.open(DataUse.FINANCE) == "Ada"
+
+
+async def test_the_end_of_an_object_ends_its_values(stores: Stores) -> None:
+    _, keys = stores
+    row, other = await kept(stores, uuid7()), await kept(stores, uuid7())
+    assert len(await keys.end_object("session", row.id)) == 1
+    with pytest.raises(KeyGone):
+        await row.agent.open(DataUse.SECURITY)
+    assert await other.agent.open(DataUse.SECURITY) == "curl"
+
+
+async def test_objection_and_restriction_remove_the_uses_they_name(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    row = await kept(stores, subject)
+    await keys.object_to(subject, [DataUse.FRAUD])
+    with pytest.raises(UseRefused):
+        await row.agent.open(DataUse.FRAUD)
+    assert await row.agent.open(DataUse.SECURITY) == "curl"
+    await keys.restrict(subject, on=True)
+    with pytest.raises(UseRefused):
+        await row.agent.open(DataUse.SECURITY)
+    with pytest.raises(UseRefused):
+        await row.name.open(DataUse.FINANCE)
+    assert await row.name.open(DataUse.LEGAL_OBLIGATION) == "Ada"
+    await keys.restrict(subject, on=False)
+    assert await row.agent.open(DataUse.SECURITY) == "curl"
+    with pytest.raises(UseRefused):
+        await row.agent.open(DataUse.FRAUD)  # the objection stands
+    await keys.permit(subject, [DataUse.FRAUD])
+    assert await row.agent.open(DataUse.FRAUD) == "curl"
+
+
+async def test_a_change_of_uses_is_told_by_version(stores: Stores) -> None:
+    _, keys = stores
+    first, second = uuid7(), uuid7()
+    await keys.object_to(first, [DataUse.ANALYTICS])
+    version, changed = await keys.uses_since(0)
+    assert changed == [(first, frozenset({DataUse.ANALYTICS}))]
+    await keys.restrict(second, on=True)
+    await keys.permit(first, [DataUse.ANALYTICS])
+    later, changed = await keys.uses_since(version)
+    assert later == version + 2
+    assert [subject for subject, _ in changed] == [second, first]
+    assert changed[1][1] == frozenset()
+
+
+def test_a_kept_column_declares_no_use_that_its_key_does_not_serve() -> None:
+    with pytest.raises(DeclarationError, match="serves tax"):
+        Table(
+            "test_beyond",
+            MetaData(info={"store": Store.DATA}),
+            Column(
+                "x",
+                SealedType(str),
+                info={
+                    "declaration": Declaration(
+                        9199,
+                        "user.name",
+                        frozenset({DataUse.ANALYTICS}),
+                        AtRest.SEALED,
+                        "ledger",
+                        OnErasure.KEEP_TAX,
+                        LegalBasis.LEGAL_OBLIGATION,
+                    )
+                },
+            ),
+        )
