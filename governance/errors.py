@@ -7,6 +7,7 @@ ValueAPIError
 │   ├── UseRefused              the column doesn't declare this use, or the subject's key may no longer serve it
 │   ├── KeyUnavailable          unknown, destroyed or unreadable key
 │   │   └── KeyGone             destroyed or never made: its values are noise for ever
+│   ├── ChannelDown             a change of keys may not have reached every process: announce it again
 │   └── SealBroken              ciphertext, commitment or associated data don't agree
 ├── NotFound
 ├── Conflict                    same key with different input, or a state that forbids the step
@@ -40,6 +41,10 @@ class KeyUnavailable(VaultError):
 
 class KeyGone(KeyUnavailable):
     """The key was destroyed or never made: whatever was sealed under it is noise, and no retry will help."""
+
+
+class ChannelDown(VaultError):
+    """A change of keys could not be announced to every process that caches them. Announce it again."""
 
 
 class SealBroken(VaultError):
