@@ -8,6 +8,7 @@ ValueAPIError
 │   ├── KeyUnavailable          unknown, destroyed or unreadable key
 │   │   └── KeyGone             destroyed or never made: its values are noise for ever
 │   │       └── PeriodOver      the retention period that the value belongs to has ended
+│   ├── ChannelDown             a change of keys may not have reached every process: announce it again
 │   └── SealBroken              ciphertext, commitment or associated data don't agree
 ├── NotFound
 ├── Conflict                    same key with different input, or a state that forbids the step
@@ -45,6 +46,10 @@ class KeyGone(KeyUnavailable):
 
 class PeriodOver(KeyGone):
     """Art. 5(1)(e): the value's period is over before it could be sealed; it must not be kept."""
+
+
+class ChannelDown(VaultError):
+    """A change of keys could not be announced to every process that caches them. Announce it again."""
 
 
 class SealBroken(VaultError):

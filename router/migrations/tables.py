@@ -1,5 +1,6 @@
 """Imports every module that declares a table, so that the registry is whole."""
 
+import governance.vault.channel_postgres  # noqa: F401
 import router.accounts.account
 import router.accounts.api_key
 import router.accounts.one_time

@@ -218,7 +218,7 @@ def test_a_bad_setting_stops_start_up_with_its_name(tmp_path: Path, name: str) -
     assert "Traceback" not in refused.stderr
 
 
-def test_migrations_equal_the_models_on_both_databases(tmp_path: Path, fresh_postgres: str) -> None:
+def test_migrations_equal_the_models_on_both_databases(tmp_path: Path, postgres: Postgres) -> None:
     import asyncio
 
     from governance.datamap import Store
@@ -235,4 +235,5 @@ def test_migrations_equal_the_models_on_both_databases(tmp_path: Path, fresh_pos
 
     assert asyncio.run(differences(f"sqlite+aiosqlite:///{tmp_path}/a.db", Store.DATA)) == []
     assert asyncio.run(differences(f"sqlite+aiosqlite:///{tmp_path}/b.db", Store.KEYS)) == []
-    assert asyncio.run(differences(fresh_postgres, Store.DATA)) == []
+    assert asyncio.run(differences(postgres.create_database(), Store.DATA)) == []
+    assert asyncio.run(differences(postgres.create_database(), Store.KEYS)) == []

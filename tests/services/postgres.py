@@ -27,9 +27,17 @@ class Postgres:
         if user is not None:
             os.chown(self.root, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", str(self.folder), "-U", "app", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._count = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start, again after a `kill`."""
         options = f"-c listen_addresses='' -c unix_socket_directories={self.root} -c fsync=off -c max_connections=200"
         self._run("pg_ctl", "-D", str(self.folder), "-l", str(self.root / "log"), "-w", "-o", options, "start")
-        self._count = 0
+
+    def kill(self) -> None:
+        """End as in a crash: connections are cut, the folder stays for the next `start`."""
+        self._run("pg_ctl", "-D", str(self.folder), "-m", "immediate", "stop")
 
     def _run(self, program: str, *arguments: str) -> None:
         command = as_nobody([str(self._bin / program), *arguments])
@@ -50,5 +58,5 @@ class Postgres:
         self._run("psql", "-h", str(self.root), "-U", "app", "-d", name, "-c", "CHECKPOINT")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.folder), "-m", "immediate", "stop")
+        self.kill()
         shutil.rmtree(self.root, ignore_errors=True)
