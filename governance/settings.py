@@ -5,15 +5,21 @@ An unknown or contradictory setting stops start-up with a sentence that names it
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from governance.errors import ConfigurationError
+from governance.period import Period
 
 PREFIX = "VALUEAPI_"
+
+
+def _duration(text: str) -> str:
+    Period.parse(text)
+    return text
 
 
 class GovernanceSettings(BaseSettings):
@@ -39,6 +45,11 @@ class GovernanceSettings(BaseSettings):
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey for rate limits across machines.")
     keyring: str = Field(
         "file", description="Who holds the root key (KEK): file, env, aws-kms:ALIAS_OR_ARN or vault-transit:MOUNT/KEY."
+    )
+    index_renewal: Annotated[str, AfterValidator(_duration)] = Field(
+        "P1M",
+        description="How often the key of the blind index is renewed, an ISO 8601 duration: old copies of the index can "
+        "then no longer confirm an address.",
     )
     key_file: Path | None = Field(None, description="Keyring file: its place, 0600; default home/keys/root.key.")
     root_keys: SecretStr | None = Field(None, description="Keyring env: `id:base64,id:base64`, the current one first.")

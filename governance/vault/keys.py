@@ -67,6 +67,7 @@ class KeyStore:
         self._open: OrderedDict[UUID, tuple[float, OpenKey]] = OrderedDict()
         self._slots: dict[str, UUID] = {}
         self._refused: OrderedDict[UUID, tuple[float, frozenset[DataUse]]] = OrderedDict()
+        self._pending_roots: set[UUID] = set()
         self._absent: dict[str, float] = {}
         self._seen: int | None = None
         self._size = cache_size
@@ -116,6 +117,11 @@ class KeyStore:
             if found is None and self._keeps(generation):
                 self._absent[old] = time.monotonic() + self._seconds
         return [current] if found is None else [current, found.key]
+
+    async def service_key_made_at(self, name: str) -> datetime | None:
+        """When the current service key of that name was made; None where there is none yet."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await session.scalar(select(StoredKey.created_at).where(StoredKey.slot == service_slot(name)))
 
     async def limit_key(
         self, rule: str, basis: KeyBasis, subject_id: UUID | None, row_id: UUID, at: datetime
@@ -414,7 +420,7 @@ class KeyStore:
         """After a destruction was committed: make it real, tell every process, and write it down where no restore of
         this store reaches. Start-up runs it too, so a crash at any line is finished by the same code."""
         self.forget()
-        await self._close_roots()
+        await self.close_roots()
         await self.channel.announce()
         if self.db.sqlite:
             async with self.db.engine.connect() as connection:
@@ -424,7 +430,8 @@ class KeyStore:
             for happened in await self._since(await mirror.epoch()):
                 await mirror.record(happened)
 
-    async def _close_roots(self) -> None:
+    async def close_roots(self) -> None:
+        """Have the keyring destroy the root keys that nothing is under any more; those it can't are left for later."""
         async with self.db.session(DataUse.SECURITY) as session:
             closed = select(RootEpoch.root_id).where(RootEpoch.destroyed_at.is_(None))
             roots = (await session.scalars(closed)).all()
@@ -433,7 +440,9 @@ class KeyStore:
                 real_at, limit = await self._end_root(root_id)
             except (KeyUnavailable, Conflict):
                 # The next round tries again; until then the receipt says that it isn't real.
-                events.emit("vault:root:pending", {"root": str(root_id)})
+                if root_id not in self._pending_roots:
+                    self._pending_roots.add(root_id)
+                    events.emit("vault:root:pending", {"root": str(root_id)})
                 continue
             async with self.db.transaction(DataUse.SECURITY) as session:
                 row = await session.get_one(RootEpoch, root_id)

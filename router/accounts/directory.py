@@ -68,7 +68,7 @@ class KeyDirectory:
         self,
         db: Database,
         keys: KeyStore,
-        generation: Callable[[], int],
+        generation: Callable[[], object],
         *,
         cache_seconds: float = 5.0,
         size: int = 50_000,
@@ -80,7 +80,7 @@ class KeyDirectory:
         self._seen = generation()
         self._known: _Recent[Principal] = _Recent(size, cache_seconds)
         self._refused: _Recent[bool] = _Recent(refused_size, cache_seconds)
-        self._reading: dict[tuple[int, bytes], asyncio.Task[Principal | None]] = {}
+        self._reading: dict[tuple[object, bytes], asyncio.Task[Principal | None]] = {}
 
     def cached(self, secret: str) -> Principal | None:
         """The principal if it is known and fresh. No I/O; a malformed key is simply unknown."""
@@ -123,12 +123,12 @@ class KeyDirectory:
             task.add_done_callback(lambda done: self._landed(flight, done))
         return await asyncio.shield(task)
 
-    def _landed(self, flight: tuple[int, bytes], task: "asyncio.Task[Principal | None]") -> None:
+    def _landed(self, flight: tuple[object, bytes], task: "asyncio.Task[Principal | None]") -> None:
         self._reading.pop(flight, None)
         if not task.cancelled():
             task.exception()  # seen, even where every request that waited for it is gone
 
-    async def _read(self, digest: bytes, generation: int) -> Principal | None:
+    async def _read(self, digest: bytes, generation: object) -> Principal | None:
         principal = await self._load(digest)
         # What changed while it was read may be missing from it: then it serves this once and isn't kept.
         if self._generation() == generation == self._seen:

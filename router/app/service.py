@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import structlog
 from prometheus_client import REGISTRY
@@ -12,6 +14,8 @@ import router.migrations.tables  # noqa: F401  every table must be known before 
 from governance.datamap import registry
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
+from governance.period import Period
+from governance.vault import upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
 from router.app.stores import Stores, open_stores
@@ -66,6 +70,8 @@ class Service:
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
+        # Before anything is served: what a crash left half done is finished, what a restore revived is destroyed again.
+        await stores.keys.reconcile()
         self.catalog = catalog = await self._open_catalog()
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret
@@ -78,7 +84,7 @@ class Service:
         upstream = HttpxUpstream(trust_env=True)
         self._stack.push_async_callback(upstream.aclose)
         directory = KeyDirectory(
-            stores.data, stores.keys, stores.shared.generation, cache_seconds=settings.principal_cache_seconds
+            stores.data, stores.keys, self._generation, cache_seconds=settings.principal_cache_seconds
         )
         proxies = TrustedProxies(settings.trusted_proxies)
         self.gateway = Gateway(
@@ -109,6 +115,12 @@ class Service:
             )
         )
         self._start_mail()
+        self._start_task(upkeep.run(stores.keys, stores.data, Period.parse(settings.index_renewal)))
+
+    def _generation(self) -> object:
+        """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""
+        keys = self.stores.keys.channel.generation()
+        return (self.stores.shared.generation(), keys) if keys is not None else object()
 
     def not_ready(self) -> list[str]:
         """Reasons why requests can't be served now; empty when they can."""
@@ -177,13 +189,16 @@ class Service:
         sender = MailgunSender(
             settings.mailgun_key.get_secret_value(), settings.mailgun_domain, settings.mailgun_url, settings.mail_from
         )
-        task = asyncio.create_task(self._deliver(sender))
+        self._stack.push_async_callback(sender.aclose)
+        self._start_task(self._deliver(sender))
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
 
         async def stop() -> None:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await sender.aclose()
 
         self._stack.push_async_callback(stop)
 

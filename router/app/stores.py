@@ -8,6 +8,7 @@ from governance import events
 from governance.datamap import Store
 from governance.db import Database
 from governance.errors import ConfigurationError
+from governance.vault.channel import open_channel
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
@@ -29,6 +30,7 @@ class Stores:
     async def aclose(self) -> None:
         self.shared.close()
         await self.data.aclose()
+        await self.keys.channel.aclose()
         await self.keys.db.aclose()
         await self.keys.keyring.aclose()
 
@@ -57,12 +59,15 @@ async def open_stores(settings: Settings) -> Stores:
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
         if await migrations.pending(database, store):
             raise ConfigurationError(f"The {store.value} store is older than this program: run `valueapi migrate`.")
+    channel = open_channel(settings.key_store(), settings.run_folder)
     keys = KeyStore(
         keys_db,
         await open_keyring(settings),
         limits=retention.load().limits(),
+        channel=channel,
         mirrors=(DataMirror(data), LogMirror(settings.log_folder)),
     )
+    await channel.start()
     data.context["keys"] = keys
     return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"))
 
