@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "v1"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -27,6 +27,17 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_data_subject")),
     )
+    op.create_table(
+        "destroyed_copy",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("key_id", sa.Uuid(), nullable=True),
+        sa.Column("subject_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_destroyed_copy")),
+    )
+    with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_destroyed_copy_epoch"), ["epoch"], unique=False)
+
     op.create_table(
         "lease",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -207,6 +218,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_session_subject_id"), ["subject_id"], unique=False)
 
 
+
 def downgrade() -> None:
     with op.batch_alter_table("session", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_session_subject_id"))
@@ -254,5 +266,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
     op.drop_table("lease")
+    with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_destroyed_copy_epoch"))
+
+    op.drop_table("destroyed_copy")
     op.drop_table("data_subject")
     op.drop_table("account")
