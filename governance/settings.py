@@ -37,7 +37,21 @@ class GovernanceSettings(BaseSettings):
         None, description="Key store, apart from the data: same forms; default a file in home/keys."
     )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey for rate limits across machines.")
-    key_file: Path | None = Field(None, description="Root key (KEK) file, 0600; default home/keys/root.key.")
+    keyring: str = Field(
+        "file", description="Who holds the root key (KEK): file, env, aws-kms:ALIAS_OR_ARN or vault-transit:MOUNT/KEY."
+    )
+    key_file: Path | None = Field(None, description="Keyring file: its place, 0600; default home/keys/root.key.")
+    root_keys: SecretStr | None = Field(None, description="Keyring env: `id:base64,id:base64`, the current one first.")
+    kms_deletion_days: int = Field(
+        7, ge=7, le=30, description="Keyring aws-kms: waiting window of a destroyed root key."
+    )
+    vault_addr: str | None = Field(None, description="Keyring vault-transit: address, https unless on this machine.")
+    vault_token: SecretStr | None = Field(None, description="Keyring vault-transit: token.")
+    vault_token_file: Path | None = Field(
+        None, description="Keyring vault-transit: file that holds the token, read at every call."
+    )
+    vault_namespace: str | None = Field(None, description="Keyring vault-transit: namespace.")
+    vault_cacert: Path | None = Field(None, description="Keyring vault-transit: PEM certificates to trust.")
 
     @property
     def data_folder(self) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from governance.datamap import METADATA, Store
 from governance.db import Database
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from tests.services.postgres import Postgres
 

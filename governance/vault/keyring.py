@@ -1,103 +1,107 @@
-"""The root key (KEK) and what is wrapped under it. Embedded default: one key file, 0600, refused if others may read it.
+"""What a keyring is: it holds the root keys (KEK) that every stored key is wrapped under, and can destroy one for good.
 
-A wrapped key is an envelope under the KEK (`envelope.py`), bound to the wrapped key's id. Other providers (environment,
-AWS KMS, Vault transit) implement the same `Keyring`.
+`keyring_file` (embedded default), `keyring_env`, `keyring_kms` (AWS KMS) and `keyring_transit` (HashiCorp Vault, OpenBao)
+implement it; `keyrings` opens the one that the settings name.
+
+A wrapped key says which root key opens it without being opened. Its first 18 bytes are those of the sealed format
+(`envelope.py`): version, algorithm, root key id. Algorithm 1 is an envelope made here; with algorithm 2 the rest is the
+ciphertext of a key service, as it gave it.
 """
 
-import base64
-import json
-import os
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Protocol
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from governance.errors import ConfigurationError, KeyUnavailable, SealBroken
-from governance.ids import uuid7
-from governance.vault import envelope
-from governance.vault.envelope import Key
+from governance.errors import KeyUnavailable
+from governance.vault.envelope import VERSION
+
+_SERVICE_ALGORITHM: Final = 2
+_HEAD_BYTES: Final = 18
+
+
+class RootState(StrEnum):
+    """What a root key can still do."""
+
+    CURRENT = "current"
+    OLD = "old"  # opens, and wraps nothing new
+    DESTROYING = "destroying"  # opens nothing, and is destroyed when its provider's waiting time is over
+    UNAVAILABLE = "unavailable"  # disabled or closed by hand; its provider still has it
+
+
+@dataclass(frozen=True, slots=True)
+class Destruction:
+    """A root key's end. `at`: from when it is real, None where the provider can promise no time; `limit` says why."""
+
+    at: datetime | None
+    limit: str
 
 
 class Keyring(Protocol):
-    """Wraps and unwraps keys; the root key itself never leaves it."""
+    """Wraps and unwraps keys. Errors are sentences without a secret, a provider's text or a cause."""
 
+    name: str
+    destruction: str  # when destroying a root key is real with this provider, as a sentence
+
+    @property
     def current(self) -> UUID:
-        """Id of the root key that new keys are wrapped under."""
+        """Id of the root key that new keys are wrapped under, as last seen."""
 
-    def wrap(self, key: Key) -> bytes:
-        """The key, sealed under the current root key."""
+    async def wrap(self, key: bytes, key_id: UUID) -> bytes:
+        """The key under the current root key, bound to its id. Raises KeyUnavailable."""
 
-    def unwrap(self, wrapped: bytes, key_id: UUID) -> Key:
-        """The key. Raises KeyUnavailable where no root key at hand opens it."""
+    async def unwrap(self, wrapped: bytes, key_id: UUID) -> bytes:
+        """The key. Raises KeyUnavailable: root key unknown or closed, wrapped key altered, provider out of reach.
 
+        Never KeyGone, which says that the *stored* key was destroyed: a wrong root key must not look like an erasure.
+        """
 
-class FileKeyring:
-    """Root keys in a JSON file: `{"current": id, "keys": {id: base64}}`."""
+    async def root_ids(self) -> dict[UUID, RootState]:
+        """Every root key that the provider has, oldest first where it tells. Raises KeyUnavailable."""
 
-    def __init__(self, path: Path) -> None:
-        self._keys, self._current = _read(path)
+    async def rotate(self) -> UUID:
+        """Make a new current root key; the old ones stay readable. Raises Conflict where it is done by hand."""
 
-    @classmethod
-    def create(cls, path: Path) -> "FileKeyring":
-        """Make the file with a first key, durably, unless it exists already."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        first = uuid7()
-        content = {"current": str(first), "keys": {str(first): base64.b64encode(os.urandom(32)).decode()}}
-        draft = path.with_name(f".{path.name}.{first}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(handle, json.dumps(content, indent=1).encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        # A link fails where the file exists: two first starts agree on one key, and a crash leaves no half file.
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return cls(path)
+    async def destroy(self, root_id: UUID) -> Destruction:
+        """Destroy one root key. Raises Conflict for the current one, KeyGone for one that the provider doesn't have.
 
-    def current(self) -> UUID:
-        return self._current
+        May be repeated: what an earlier call began is finished, or told again.
+        """
 
-    def wrap(self, key: Key) -> bytes:
-        return envelope.seal(self._keys[self._current], key.secret, b"wrap" + key.id.bytes)
-
-    def unwrap(self, wrapped: bytes, key_id: UUID) -> Key:
-        root = self._keys.get(envelope.key_id(wrapped))
-        if root is None:
-            raise KeyUnavailable("A stored key is wrapped under a root key that the key file doesn't hold.")
-        try:
-            return Key(key_id, envelope.open_envelope(root, wrapped, b"wrap" + key_id.bytes))
-        except SealBroken:
-            raise KeyUnavailable(
-                "A stored key can't be unwrapped: it was altered, or the key file is another one."
-            ) from None
-
-    def __repr__(self) -> str:
-        return f"<FileKeyring {len(self._keys)} keys ***>"
+    async def aclose(self) -> None:
+        """Close what is open to the provider."""
 
 
-def _read(path: Path) -> tuple[dict[UUID, Key], UUID]:
+def root_id(wrapped: bytes) -> UUID:
+    """Id of the root key that opens it. Raises KeyUnavailable for an unknown format."""
+    if len(wrapped) <= _HEAD_BYTES or wrapped[0] != VERSION:
+        raise KeyUnavailable("A stored key has an unknown format.")
+    return UUID(bytes=wrapped[2:_HEAD_BYTES])
+
+
+def from_service(root: UUID, ciphertext: bytes) -> bytes:
+    """A key service's ciphertext as wrapped key."""
+    return bytes((VERSION, _SERVICE_ALGORITHM)) + root.bytes + ciphertext
+
+
+def to_service(wrapped: bytes) -> tuple[UUID, bytes]:
+    """Root key id and ciphertext. Raises KeyUnavailable where another kind of keyring made it."""
+    root = root_id(wrapped)
+    if wrapped[1] != _SERVICE_ALGORITHM:
+        raise KeyUnavailable(
+            "A stored key was wrapped by another kind of keyring: VALUEAPI_KEYRING names the wrong one."
+        )
+    return root, wrapped[_HEAD_BYTES:]
+
+
+def is_private(url: str) -> bool:
+    """Whether what travels to this address can't be read on the way: TLS, or this machine."""
     try:
-        mode = path.stat().st_mode
-        if mode & 0o077:
-            raise ConfigurationError(f"The key file may be read by others (mode {mode & 0o777:04o}): chmod 600 it.")
-        content = json.loads(path.read_bytes())
-        keys = {
-            UUID(name): Key(UUID(name), base64.b64decode(text, validate=True)) for name, text in content["keys"].items()
-        }
-        current = UUID(content["current"])
-    except OSError as error:
-        raise ConfigurationError(f"The key file can't be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigurationError("The key file isn't a key file of this program.") from None
-    if current not in keys or any(len(key.secret) != 32 for key in keys.values()):
-        raise ConfigurationError("The key file is incomplete.")
-    return keys, current
+        parts = urlsplit(url)
+        return parts.scheme == "https" or (
+            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        )
+    except ValueError:
+        return False

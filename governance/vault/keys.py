@@ -145,9 +145,8 @@ class KeyStore:
     async def create_subject_key(self, subject_id: UUID) -> Key:
         """Commit a fresh erasable key for a new subject, then return it."""
         key = Key(uuid7(), os.urandom(32))
-        row = SubjectKey(
-            id=key.id, subject_id=subject_id, basis=ERASABLE, wrapped=self.keyring.wrap(key), created_at=clock.now()
-        )
+        wrapped = await self.keyring.wrap(key.secret, key.id)
+        row = SubjectKey(id=key.id, subject_id=subject_id, basis=ERASABLE, wrapped=wrapped, created_at=clock.now())
         async with self.db.transaction(DataUse.SECURITY) as session:
             session.add(row)
         # A crash here leaves a key without values, which nothing refers to.
@@ -165,7 +164,7 @@ class KeyStore:
             )
         if row is None:
             raise KeyGone("The subject has no key: erased, or never known here.")
-        key = self.keyring.unwrap(row.wrapped, row.id)
+        key = Key(row.id, await self.keyring.unwrap(row.wrapped, row.id))
         self._remember(subject_id, key)
         return key
 
@@ -185,7 +184,8 @@ class KeyStore:
             key = await self._read_service_key(name)
             if key is None:
                 fresh = Key(uuid7(), os.urandom(32))
-                row = ServiceKey(id=fresh.id, name=name, wrapped=self.keyring.wrap(fresh), created_at=clock.now())
+                wrapped = await self.keyring.wrap(fresh.secret, fresh.id)
+                row = ServiceKey(id=fresh.id, name=name, wrapped=wrapped, created_at=clock.now())
                 try:
                     async with self.db.transaction(DataUse.SECURITY) as session:
                         session.add(row)
@@ -201,14 +201,14 @@ class KeyStore:
     async def _read_service_key(self, name: str) -> Key | None:
         async with self.db.session(DataUse.SECURITY) as session:
             row = await session.scalar(select(ServiceKey).where(ServiceKey.name == name))
-        return self.keyring.unwrap(row.wrapped, row.id) if row is not None else None
+        return Key(row.id, await self.keyring.unwrap(row.wrapped, row.id)) if row is not None else None
 
     async def counts(self) -> dict[str, dict[str, int]]:
         """How many keys of each kind are wrapped under each root key: `{"subject": {root key id: n}, "service": …}`."""
         found: dict[str, dict[str, int]] = {"subject": {}, "service": {}}
         async with self.db.session(DataUse.SECURITY) as session:
             for kind, model in (("subject", SubjectKey), ("service", ServiceKey)):
-                # The root key's id stands at bytes 3 to 18 of the envelope (SQL counts from 1).
+                # The root key's id stands at bytes 3 to 18 of a wrapped key (SQL counts from 1).
                 root = func.substr(model.wrapped, 3, 16)
                 for value, number in await session.execute(select(root, func.count()).group_by(root)):
                     found[kind][str(UUID(bytes=bytes(value)))] = number

@@ -8,7 +8,7 @@ from governance import events
 from governance.datamap import Store
 from governance.db import Database
 from governance.errors import ConfigurationError
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
 from router.gateway.shared import Shared
 from router.migrations import run as migrations
@@ -28,12 +28,13 @@ class Stores:
         self.shared.close()
         await self.data.aclose()
         await self.keys.db.aclose()
+        await self.keys.keyring.aclose()
 
 
 async def migrate(settings: Settings) -> None:
     """Make the folders and a first root key where there is none, and bring both stores to the newest version."""
     settings.make_folders()
-    FileKeyring.create(settings.root_key_file())
+    await (await create_keyring(settings)).aclose()
     for store, url in ((Store.KEYS, settings.key_store()), (Store.DATA, settings.data_store())):
         database = Database(url)
         try:
@@ -50,12 +51,11 @@ async def open_stores(settings: Settings) -> Stores:
         )
     settings.make_folders()
     events.open_sink(settings.log_folder)
-    keyring = FileKeyring(settings.root_key_file())
     data, keys_db = Database(settings.data_store()), Database(settings.key_store())
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
         if await migrations.pending(database, store):
             raise ConfigurationError(f"The {store.value} store is older than this program: run `valueapi migrate`.")
-    keys = KeyStore(keys_db, keyring)
+    keys = KeyStore(keys_db, await open_keyring(settings))
     data.context["keys"] = keys
     return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"))
 

@@ -13,7 +13,7 @@ import router.migrations.tables  # noqa: F401  every table must be known
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyrings import open_keyring
 from policies import retention
 from router.cli.output import Json, out, plain_errors, print_json, table
 from router.gateway.ratelimit import Tiers
@@ -55,12 +55,18 @@ def _exists(url: str) -> bool:
     return Path(url.split(":///", 1)[1]).is_file()
 
 
-def _key_file(settings: Settings) -> Row:
+async def _keyring(settings: Settings) -> Row:
+    kind = settings.keyring.partition(":")[0]
     try:
-        FileKeyring(settings.root_key_file())
+        keyring = await open_keyring(settings)
+        try:
+            number = len(await keyring.root_ids())
+        finally:
+            await keyring.aclose()
     except ValueAPIError as error:
-        return _row("root key", False, str(error), "run `valueapi migrate`, or put the right key file in place")
-    return _row("root key", True, "key file, readable by its owner alone")
+        mend = "run `valueapi migrate`, or put right what VALUEAPI_KEYRING names"
+        return _row("root key", False, f"keyring {kind}: {error}", mend)
+    return _row("root key", True, f"keyring {kind}: reached, {number} root key{'s' if number != 1 else ''}")
 
 
 def _declarations() -> Row:
@@ -155,7 +161,7 @@ def doctor(
     settings = Settings.load()
     rows = [
         _row("mode", True, settings.mode),
-        _key_file(settings),
+        asyncio.run(_keyring(settings)),
         *asyncio.run(_stores(settings)),
         _declarations(),
         *_providers(settings),

@@ -65,5 +65,5 @@ async def test_counts_say_which_root_key_wraps_what(stores: Stores) -> None:
     await keys.create_subject_key(uuid7())
     await keys.create_subject_key(uuid7())
     await keys.service_key("journal")
-    root = str(keys.keyring.current())
+    root = str(keys.keyring.current)
     assert await keys.counts() == {"subject": {root: 2}, "service": {root: 1}}

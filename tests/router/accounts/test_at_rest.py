@@ -12,7 +12,7 @@ from governance import events
 from governance.datamap import METADATA, Store
 from governance.db import Database
 from governance.vault.blind_index import EmailIndex
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from router.accounts.api_key import ApiKeys
 from router.accounts.desk import Desk, Links

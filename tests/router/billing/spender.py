@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from governance.db import Database
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from router.billing.purse import Purse, PurseLimits
 from router.errors import TooFewCredits, Unavailable

@@ -17,7 +17,7 @@ from governance import clock
 from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database
 from governance.vault.envelope import Key
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore, SubjectKey
 from router.billing import journal, lease, ledger, usage_log
 from router.billing.commit import Committer
