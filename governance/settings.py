@@ -43,13 +43,13 @@ class GovernanceSettings(BaseSettings):
         None, description="Key store, apart from the data: same forms; default a file in home/keys."
     )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey for rate limits across machines.")
-    keyring: str = Field(
-        "file", description="Who holds the root key (KEK): file, env, aws-kms:ALIAS_OR_ARN or vault-transit:MOUNT/KEY."
-    )
     index_renewal: Annotated[str, AfterValidator(_duration)] = Field(
         "P1M",
         description="How often the key of the blind index is renewed, an ISO 8601 duration: old copies of the index can "
         "then no longer confirm an address.",
+    )
+    keyring: str = Field(
+        "file", description="Who holds the root key (KEK): file, env, aws-kms:ALIAS_OR_ARN or vault-transit:MOUNT/KEY."
     )
     key_file: Path | None = Field(None, description="Keyring file: its place, 0600; default home/keys/root.key.")
     root_keys: SecretStr | None = Field(None, description="Keyring env: `id:base64,id:base64`, the current one first.")

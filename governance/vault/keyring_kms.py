@@ -35,10 +35,10 @@ _STATES: Final = {"Enabled": RootState.OLD, "PendingDeletion": RootState.DESTROY
 
 
 class _Refused(KeyUnavailable):
-    """KMS answered with an error; `code` is its name, made of letters alone."""
+    """KMS answered with an error; `code` is its name, made of letters and digits alone."""
 
     def __init__(self, code: str) -> None:
-        self.code = code if re.fullmatch(r"[A-Za-z]{1,64}", code) else "unknown error"
+        self.code = code if re.fullmatch(r"[A-Za-z0-9]{1,64}", code) else "unknown error"
         super().__init__(f"AWS KMS refused ({self.code}).")
 
 
@@ -79,9 +79,11 @@ class AwsKmsKeyring:
                     "AWS KMS doesn't have the key that VALUEAPI_KEYRING names: run `valueapi migrate`."
                 ) from None
             alias = _alias(target)
-            key = await _create_key(client, alias)
+            first = (await _create_key(client, alias))["KeyId"]
             # A crash here leaves a key that nothing names: harmless, and the tag shows whose it is.
-            await _call(client, "create_alias", AliasName=alias, TargetKeyId=key["KeyId"])
+            await _create_alias(client, alias, first)
+            # Two first starts agree on the key that the alias got.
+            key = await _described(client, target)
         _check(key)
         return cls(client, target, window_days, key["Arn"])
 
@@ -143,8 +145,8 @@ class AwsKmsKeyring:
         old = (await _described(self._client, self._target))["KeyId"]
         new = (await _create_key(self._client, alias))["KeyId"]
         # A crash here leaves a key that nothing names; after the next two lines, one that `root_ids` lists as old.
-        await self._name_epoch(alias, old)
-        await self._name_epoch(alias, new)
+        await _create_alias(self._client, f"{alias}/{old}", old)
+        await _create_alias(self._client, f"{alias}/{new}", new)
         await _call(self._client, "update_alias", AliasName=alias, TargetKeyId=new)
         self._current = UUID(new)
         return self._current
@@ -156,10 +158,10 @@ class AwsKmsKeyring:
             raise Conflict("The current root key can't be destroyed: rotate first.")
         if state is None:
             raise KeyGone("AWS KMS doesn't hold this root key.")
-        arn = self._arn(root_id)
         if state is not RootState.DESTROYING:
-            await _call(self._client, "schedule_key_deletion", KeyId=arn, PendingWindowInDays=self._window_days)
-        at = (await _described(self._client, arn))["DeletionDate"]
+            days = self._window_days
+            await _call(self._client, "schedule_key_deletion", KeyId=str(root_id), PendingWindowInDays=days)
+        at = (await _described(self._client, self._arn(root_id)))["DeletionDate"]
         return Destruction(at.astimezone(UTC), self.destruction)
 
     async def aclose(self) -> None:
@@ -181,13 +183,6 @@ class AwsKmsKeyring:
             if not page.get("Truncated"):
                 return found
             more = {"Marker": page["NextMarker"]}
-
-    async def _name_epoch(self, alias: str, key: str) -> None:
-        try:
-            await _call(self._client, "create_alias", AliasName=f"{alias}/{key}", TargetKeyId=key)
-        except _Refused as error:
-            if error.code != "AlreadyExistsException":
-                raise
 
     def __repr__(self) -> str:
         return f"<AwsKmsKeyring {self._current}>"
@@ -242,6 +237,15 @@ async def _create_key(client: Any, alias: str) -> dict[str, Any]:
     return metadata
 
 
+async def _create_alias(client: Any, alias: str, key: str) -> None:
+    """Unless it exists already, for whichever key."""
+    try:
+        await _call(client, "create_alias", AliasName=alias, TargetKeyId=key)
+    except _Refused as error:
+        if error.code != "AlreadyExistsException":
+            raise
+
+
 def _alias(target: str) -> str:
     alias = target.rpartition(":")[2]
     if not alias.startswith("alias/"):
@@ -251,7 +255,7 @@ def _alias(target: str) -> str:
 
 def _check(key: dict[str, Any]) -> None:
     """Refuse keys whose destruction wouldn't be what `destruction` says, or that can't wrap."""
-    if key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT" or key["KeyUsage"] != "ENCRYPT_DECRYPT":
+    if key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT" or key.get("KeyUsage") != "ENCRYPT_DECRYPT":
         raise ConfigurationError("The KMS key must be symmetric and for encryption.")
     if key.get("Origin", "AWS_KMS") != "AWS_KMS" or key.get("MultiRegion", False):
         raise ConfigurationError(

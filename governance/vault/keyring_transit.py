@@ -6,7 +6,6 @@ which goes from the oldest up. API: developer.hashicorp.com/vault/api-docs/secre
 
 import asyncio
 import base64
-import binascii
 import logging
 import re
 import ssl
@@ -134,10 +133,13 @@ class VaultTransitKeyring:
         body = {"ciphertext": found[0], "associated_data": _base64(key_id.bytes)}
         try:
             data = await self._ask("POST", f"decrypt/{self._name}", body)
-            return base64.b64decode((data or {})["plaintext"], validate=True)
         except _BadRequest:
-            raise KeyUnavailable(await self._why_not(int(found[1]))) from None
-        except (KeyError, TypeError, binascii.Error):
+            data = None
+        if data is None:
+            raise KeyUnavailable(await self._why_not(int(found[1])))
+        try:
+            return base64.b64decode(data["plaintext"], validate=True)
+        except (KeyError, TypeError, ValueError):
             raise KeyUnavailable("Vault's answer can't be read.") from None
 
     async def root_ids(self) -> dict[UUID, RootState]:

@@ -1,8 +1,11 @@
 """One contract for all keyrings: the real file and environment, KMS by moto on a socket, transit by its simulator."""
 
+import asyncio
 import base64
 import logging
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -14,6 +17,8 @@ from uuid import UUID
 
 import boto3
 import pytest
+from moto.core.exceptions import JsonRESTError
+from moto.kms.models import KmsBackend
 from moto.server import ThreadedMotoServer
 
 from governance import clock
@@ -51,13 +56,34 @@ class Provider:
         return keyring
 
 
+class _Closed(JsonRESTError):
+    """What KMS answers for a key in another state (docs.aws.amazon.com/kms/latest/developerguide/key-state.html)."""
+
+    code = 400
+
+
+def _minding_states(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """moto encrypts and decrypts with disabled and dying keys; KMS doesn't."""
+
+    def minding(backend: KmsBackend, *arguments: Any, **options: Any) -> Any:
+        state = backend.describe_key(options["key_id"]).key_state
+        if state != "Enabled":
+            raise _Closed("DisabledException" if state == "Disabled" else "KMSInvalidStateException", "secret detail")
+        return operation(backend, *arguments, **options)
+
+    return minding
+
+
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("encrypt", "decrypt"):
+            patch.setattr(KmsBackend, name, _minding_states(getattr(KmsBackend, name)))
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture
@@ -122,7 +148,7 @@ every = pytest.mark.parametrize("provider", KINDS, indirect=True)
 changing = pytest.mark.parametrize("provider", CHANGING, indirect=True)
 
 
-async def unavailable(call: Awaitable[object], match: str = "") -> None:
+async def unavailable(call: Awaitable[object], match: str | None = None) -> None:
     """It fails by the one error that means neither erasure nor success, which shows nothing of what it met."""
     with pytest.raises(KeyUnavailable, match=match) as raised:
         await call
@@ -255,7 +281,10 @@ async def test_the_environment_is_changed_by_hand(provider: Provider) -> None:
     await unavailable((await provider.open(root_keys=second)).unwrap(wrapped, key_id), "environment doesn't hold")
 
 
-@pytest.mark.parametrize("text", ["", "x", "x:y", f"{uuid7()}:AAAA", f"{uuid7()}", "{0},{0}".format(root_keys())])
+BAD_ROOT_KEYS = ("", "x", "x:y", f"{uuid7()}:AAAA", f"{uuid7()}", "{0},{0}".format(root_keys()))
+
+
+@pytest.mark.parametrize("text", BAD_ROOT_KEYS, ids=range(len(BAD_ROOT_KEYS)))
 async def test_bad_root_keys_stop_the_start_without_being_shown(text: str) -> None:
     with pytest.raises(ConfigurationError, match="VALUEAPI_ROOT_KEYS") as raised:
         await open_keyring(GovernanceSettings(keyring="env", root_keys=text))
@@ -307,6 +336,7 @@ async def test_an_unknown_keyring_stops_the_start(value: str) -> None:
         ("env", "key_file", Path("/nowhere")),
         ("aws-kms:alias/x", "vault_token", TOKEN),
     ],
+    ids=range(4),
 )
 async def test_a_setting_of_another_keyring_stops_the_start(keyring: str, name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"VALUEAPI_{name.upper()} is set, but VALUEAPI_KEYRING isn't"):
@@ -314,6 +344,11 @@ async def test_a_setting_of_another_keyring_stops_the_start(keyring: str, name: 
 
 
 # AWS KMS
+
+
+def test_boto3_is_loaded_for_kms_alone() -> None:
+    program = "import sys, router.app.stores; sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 async def test_kms_root_keys_are_tagged_keys_behind_one_alias(aws: str) -> None:
@@ -324,6 +359,9 @@ async def test_kms_root_keys_are_tagged_keys_behind_one_alias(aws: str) -> None:
     keyring = await create_keyring(settings)
     first = keyring.current
     assert (await create_keyring(settings)).current == first
+    twins = GovernanceSettings(keyring=f"aws-kms:{alias}-twins")
+    one, other = await asyncio.gather(create_keyring(twins), create_keyring(twins))
+    assert one.current == other.current
     await keyring.rotate()
     client = boto3.client("kms")
     for root in await keyring.root_ids():
@@ -339,7 +377,7 @@ async def test_kms_root_keys_are_tagged_keys_behind_one_alias(aws: str) -> None:
 
 async def test_a_kms_key_made_by_hand_is_adopted_at_its_rotation(aws: str) -> None:
     client, alias = boto3.client("kms"), f"alias/by-hand-{uuid.uuid4()}"
-    key = client.create_key()["KeyMetadata"]
+    key = client.create_key(KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
     client.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
     by_alias_arn = key["Arn"].rpartition(":")[0] + ":" + alias
     keyring = await create_keyring(GovernanceSettings(keyring=f"aws-kms:{by_alias_arn}"))

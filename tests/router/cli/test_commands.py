@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tests.services.valueapi import ValueAPI
+from tests.simulators.transit import TransitSimulator
 
 
 def test_doctor_tells_what_is_missing_and_then_that_all_is_well(tmp_path: Path) -> None:
@@ -52,4 +53,51 @@ def test_credit_is_added_once_per_key_and_the_books_agree(tmp_path: Path) -> Non
     conflict = service.cli("accounts", "credit", account, "6", "--key", "a", check=False)
     assert conflict.returncode == 1 and "Traceback" not in conflict.stderr
     assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
-    assert json.loads(service.cli("keys", "status", "--json").stdout)[0]["keys"] >= 6
+
+
+def test_keys_status_and_doctor_name_the_keyring_and_its_limit(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    service.stop()
+    told = json.loads(service.cli("keys", "status", "--json").stdout)
+    assert told["keyring"] == "file" and "SSD" in told["destruction"]
+    assert told["keys"][0]["keys"] >= 6 and {row["state"] for row in told["keys"]} == {"current"}
+    assert "SSD" in service.cli("keys", "status").stdout
+    rows = {row["check"]: row for row in json.loads(service.cli("doctor", "--json").stdout)["checks"]}
+    assert rows["root key"]["found"] == "keyring file: reached, 1 root key"
+    # Another root key opens nothing, and the start says so.
+    (service.home / "keys" / "root.key").unlink()
+    service.cli("migrate")
+    refused = service.cli("serve", check=False)
+    assert refused.returncode != 0 and "under a root key that the key file doesn't hold" in refused.stderr
+    told = json.loads(service.cli("keys", "status", "--json").stdout)
+    assert {row["state"] for row in told["keys"]} == {"unknown"}
+
+
+def test_the_service_runs_on_another_keyring_and_says_when_it_is_out_of_reach(tmp_path: Path) -> None:
+    with TransitSimulator() as transit:
+        environment = {
+            "VALUEAPI_KEYRING": "vault-transit:transit/valueapi",
+            "VALUEAPI_VAULT_ADDR": transit.url,
+            "VALUEAPI_VAULT_TOKEN": transit.token,
+        }
+        service = ValueAPI(tmp_path / "home", environment).start()
+        service.stop()
+        assert not (service.home / "keys" / "root.key").exists()
+        told = json.loads(service.cli("keys", "status", "--json").stdout)
+        assert told["keyring"] == "vault-transit" and {row["state"] for row in told["keys"]} == {"current"}
+        assert "POST /v1/transit/encrypt/valueapi" in transit.calls
+        transit.status = 503
+        asked = service.cli("doctor", "--json", check=False)
+        row = next(row for row in json.loads(asked.stdout)["checks"] if row["check"] == "root key")
+        assert asked.returncode == 1 and row["found"] == "keyring vault-transit: Vault is sealed or not ready."
+        for command in (["serve"], ["keys", "status"]):
+            refused = service.cli(*command, check=False)
+            assert refused.returncode == 1 and "Vault is sealed" in refused.stderr
+            assert "Traceback" not in refused.stderr and transit.token not in refused.stderr + refused.stdout
+
+
+def test_an_unknown_keyring_stops_every_command(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home", {"VALUEAPI_KEYRING": "safe"})
+    for command in (["migrate"], ["serve"], ["doctor"]):
+        refused = service.cli(*command, check=False)
+        assert refused.returncode != 0 and "VALUEAPI_KEYRING" in refused.stderr + refused.stdout
