@@ -6,7 +6,6 @@ don't understand is refused, since ignoring it would fail open.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -153,17 +152,6 @@ def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> Constraints:
     return Constraints(**given)  # type: ignore[arg-type]  # each reader gives its field's type
 
 
-def from_json(text: str | bytes | None) -> Constraints:
-    """From an account's or key's stored JSON, as `to_json` wrote it. Raises InvalidRequest where it can't be read."""
-    if not text:
-        return NONE
-    try:
-        value = json.loads(text)
-    except ValueError:
-        raise InvalidRequest("The stored provider constraints aren't JSON.", param="provider") from None
-    return parse(value)
-
-
 def as_dict(constraints: Constraints) -> dict[str, object]:
     """Only what is set, in a request's spelling; `parse` reads it back."""
     out: dict[str, object] = {}
@@ -172,11 +160,6 @@ def as_dict(constraints: Constraints) -> dict[str, object]:
         if value != getattr(NONE, name):
             out[name] = sorted(value) if isinstance(value, frozenset) else list(value) if name == "order" else value
     return out
-
-
-def to_json(constraints: Constraints) -> str:
-    """For storing."""
-    return json.dumps(as_dict(constraints), separators=(",", ":"))
 
 
 def _unknown(name: object, where: str, *, header: bool = False) -> InvalidRequest:

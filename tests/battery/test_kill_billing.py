@@ -69,9 +69,7 @@ async def check(db: Database, made: Customer, said: dict[str, int]) -> int:
 
 
 @pytest.mark.timeout(1200)
-async def test_killed_processes_lose_and_double_nothing(
-    stores: tuple[Database, KeyStore], tmp_path: Path
-) -> None:
+async def test_killed_processes_lose_and_double_nothing(stores: tuple[Database, KeyStore], tmp_path: Path) -> None:
     db, keys = stores
     made = await customer(db, keys, GRANT)
     plan = {

@@ -3,243 +3,256 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0001'
+revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table('account',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('tier', sa.String(length=32), nullable=False),
-    sa.Column('data_policy', sa.JSON(none_as_null=True), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('first_run', sa.Boolean(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_account'))
+    op.create_table(
+        "account",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("tier", sa.String(length=32), nullable=False),
+        sa.Column("data_policy", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("first_run", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
     )
-    op.create_table('data_subject',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('state', sa.String(length=16), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_data_subject'))
+    op.create_table(
+        "data_subject",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_subject")),
     )
-    op.create_table('lease',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('account_id', sa.Uuid(), nullable=False),
-    sa.Column('process_id', sa.Uuid(), nullable=False),
-    sa.Column('folder_id', sa.Uuid(), nullable=False),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('remaining', sa.BigInteger(), nullable=False),
-    sa.Column('state', sa.String(length=8), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_lease'))
+    op.create_table(
+        "lease",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("process_id", sa.Uuid(), nullable=False),
+        sa.Column("folder_id", sa.Uuid(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lease")),
     )
-    with op.batch_alter_table('lease', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_lease_account_id'), ['account_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_lease_process_id'), ['process_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_lease_state'), ['state'], unique=False)
+    with op.batch_alter_table("lease", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_lease_account_id"), ["account_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_lease_process_id"), ["process_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_lease_state"), ["state"], unique=False)
 
-    op.create_table('ledger_account',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('kind', sa.String(length=16), nullable=False),
-    sa.Column('account_id', sa.Uuid(), nullable=True),
-    sa.Column('balance_microcredits', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_ledger_account'))
+    op.create_table(
+        "ledger_account",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("balance_microcredits", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_account")),
     )
-    with op.batch_alter_table('ledger_account', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_ledger_account_account_id'), ['account_id'], unique=False)
+    with op.batch_alter_table("ledger_account", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ledger_account_account_id"), ["account_id"], unique=False)
 
-    op.create_table('ledger_entry',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('idempotency_key', sa.LargeBinary(length=32), nullable=False),
-    sa.Column('kind', sa.String(length=16), nullable=False),
-    sa.Column('digest', sa.LargeBinary(length=32), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_ledger_entry')),
-    sa.UniqueConstraint('idempotency_key', name=op.f('uq_ledger_entry_idempotency_key'))
+    op.create_table(
+        "ledger_entry",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("idempotency_key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_entry")),
+        sa.UniqueConstraint("idempotency_key", name=op.f("uq_ledger_entry_idempotency_key")),
     )
-    op.create_table('usage',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('account_id', sa.Uuid(), nullable=False),
-    sa.Column('subject_id', sa.Uuid(), nullable=True),
-    sa.Column('api_key_id', sa.Uuid(), nullable=False),
-    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('endpoint', sa.String(length=32), nullable=False),
-    sa.Column('model', sa.String(length=200), nullable=False),
-    sa.Column('provider', sa.String(length=64), nullable=False),
-    sa.Column('input_tokens', sa.BigInteger(), nullable=False),
-    sa.Column('cached_input_tokens', sa.BigInteger(), nullable=False),
-    sa.Column('output_tokens', sa.BigInteger(), nullable=False),
-    sa.Column('estimated', sa.Boolean(), nullable=False),
-    sa.Column('charge_microcredits', sa.BigInteger(), nullable=False),
-    sa.Column('latency_ms', sa.BigInteger(), nullable=False),
-    sa.Column('first_byte_ms', sa.BigInteger(), nullable=True),
-    sa.Column('status', sa.Integer(), nullable=False),
-    sa.Column('outcome', sa.String(length=16), nullable=False),
-    sa.Column('ip', sa.LargeBinary(), nullable=True),
-    sa.Column('user_agent', sa.LargeBinary(), nullable=True),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_usage'))
+    op.create_table(
+        "usage",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=True),
+        sa.Column("api_key_id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("endpoint", sa.String(length=32), nullable=False),
+        sa.Column("model", sa.String(length=200), nullable=False),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cached_input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("estimated", sa.Boolean(), nullable=False),
+        sa.Column("charge_microcredits", sa.BigInteger(), nullable=False),
+        sa.Column("latency_ms", sa.BigInteger(), nullable=False),
+        sa.Column("first_byte_ms", sa.BigInteger(), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("ip", sa.LargeBinary(), nullable=True),
+        sa.Column("user_agent", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_usage")),
     )
-    with op.batch_alter_table('usage', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_usage_account_id_at'), ['account_id', 'at'], unique=False)
-        batch_op.create_index(batch_op.f('ix_usage_account_id_id'), ['account_id', 'id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_usage_at'), ['at'], unique=False)
-        batch_op.create_index(batch_op.f('ix_usage_subject_id'), ['subject_id'], unique=False)
+    with op.batch_alter_table("usage", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_usage_account_id_at"), ["account_id", "at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_usage_account_id_id"), ["account_id", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_usage_at"), ["at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_usage_subject_id"), ["subject_id"], unique=False)
 
-    op.create_table('api_key',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('account_id', sa.Uuid(), nullable=False),
-    sa.Column('subject_id', sa.Uuid(), nullable=False),
-    sa.Column('name', sa.LargeBinary(), nullable=False),
-    sa.Column('prefix', sa.String(length=16), nullable=False),
-    sa.Column('key_hash', sa.LargeBinary(), nullable=False),
-    sa.Column('data_policy', sa.JSON(none_as_null=True), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_api_key_account_id')),
-    sa.ForeignKeyConstraint(['subject_id'], ['data_subject.id'], name=op.f('fk_api_key_subject_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_api_key')),
-    sa.UniqueConstraint('key_hash', name=op.f('uq_api_key_key_hash'))
+    op.create_table(
+        "api_key",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.LargeBinary(), nullable=False),
+        sa.Column("prefix", sa.String(length=16), nullable=False),
+        sa.Column("key_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("data_policy", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_api_key_account_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["data_subject.id"], name=op.f("fk_api_key_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
+        sa.UniqueConstraint("key_hash", name=op.f("uq_api_key_key_hash")),
     )
-    with op.batch_alter_table('api_key', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_api_key_account_id'), ['account_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_api_key_subject_id'), ['subject_id'], unique=False)
+    with op.batch_alter_table("api_key", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_api_key_account_id"), ["account_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_api_key_subject_id"), ["subject_id"], unique=False)
 
-    op.create_table('one_time_token',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('subject_id', sa.Uuid(), nullable=False),
-    sa.Column('purpose', sa.String(length=16), nullable=False),
-    sa.Column('token_hash', sa.LargeBinary(), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
-    sa.ForeignKeyConstraint(['subject_id'], ['data_subject.id'], name=op.f('fk_one_time_token_subject_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_one_time_token')),
-    sa.UniqueConstraint('token_hash', name=op.f('uq_one_time_token_token_hash'))
+    op.create_table(
+        "one_time_token",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["subject_id"], ["data_subject.id"], name=op.f("fk_one_time_token_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_one_time_token")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_one_time_token_token_hash")),
     )
-    with op.batch_alter_table('one_time_token', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_one_time_token_subject_id'), ['subject_id'], unique=False)
+    with op.batch_alter_table("one_time_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_one_time_token_subject_id"), ["subject_id"], unique=False)
 
-    op.create_table('outbox',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('subject_id', sa.Uuid(), nullable=False),
-    sa.Column('template', sa.String(length=64), nullable=False),
-    sa.Column('recipient', sa.LargeBinary(), nullable=False),
-    sa.Column('subject_line', sa.LargeBinary(), nullable=False),
-    sa.Column('body', sa.LargeBinary(), nullable=False),
-    sa.Column('state', sa.String(length=16), nullable=False),
-    sa.Column('attempts', sa.Integer(), nullable=False),
-    sa.Column('failure', sa.String(length=32), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('idempotency_key', sa.String(length=100), nullable=False),
-    sa.ForeignKeyConstraint(['subject_id'], ['data_subject.id'], name=op.f('fk_outbox_subject_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_outbox')),
-    sa.UniqueConstraint('idempotency_key', name=op.f('uq_outbox_idempotency_key'))
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("template", sa.String(length=64), nullable=False),
+        sa.Column("recipient", sa.LargeBinary(), nullable=False),
+        sa.Column("subject_line", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failure", sa.String(length=32), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("idempotency_key", sa.String(length=100), nullable=False),
+        sa.ForeignKeyConstraint(["subject_id"], ["data_subject.id"], name=op.f("fk_outbox_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sa.UniqueConstraint("idempotency_key", name=op.f("uq_outbox_idempotency_key")),
     )
-    with op.batch_alter_table('outbox', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_outbox_due_at'), ['due_at'], unique=False)
-        batch_op.create_index(batch_op.f('ix_outbox_subject_id'), ['subject_id'], unique=False)
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_outbox_due_at"), ["due_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_outbox_subject_id"), ["subject_id"], unique=False)
 
-    op.create_table('person',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('subject_id', sa.Uuid(), nullable=False),
-    sa.Column('account_id', sa.Uuid(), nullable=False),
-    sa.Column('role', sa.String(length=20), nullable=False),
-    sa.Column('email', sa.LargeBinary(), nullable=False),
-    sa.Column('password_hash', sa.LargeBinary(), nullable=False),
-    sa.Column('email_confirmed_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('first_password', sa.Boolean(), nullable=False),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_person_account_id')),
-    sa.ForeignKeyConstraint(['subject_id'], ['data_subject.id'], name=op.f('fk_person_subject_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
-    sa.UniqueConstraint('subject_id', name=op.f('uq_person_subject_id'))
+    op.create_table(
+        "person",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.String(length=20), nullable=False),
+        sa.Column("email", sa.LargeBinary(), nullable=False),
+        sa.Column("password_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("email_confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("first_password", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_person_account_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["data_subject.id"], name=op.f("fk_person_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
+        sa.UniqueConstraint("subject_id", name=op.f("uq_person_subject_id")),
     )
-    with op.batch_alter_table('person', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_person_account_id'), ['account_id'], unique=False)
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_person_account_id"), ["account_id"], unique=False)
 
-    op.create_table('posting',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('entry_id', sa.Uuid(), nullable=False),
-    sa.Column('ledger_account_id', sa.Uuid(), nullable=False),
-    sa.Column('amount_microcredits', sa.BigInteger(), nullable=False),
-    sa.ForeignKeyConstraint(['entry_id'], ['ledger_entry.id'], name=op.f('fk_posting_entry_id')),
-    sa.ForeignKeyConstraint(['ledger_account_id'], ['ledger_account.id'], name=op.f('fk_posting_ledger_account_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_posting'))
+    op.create_table(
+        "posting",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.Column("ledger_account_id", sa.Uuid(), nullable=False),
+        sa.Column("amount_microcredits", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["ledger_entry.id"], name=op.f("fk_posting_entry_id")),
+        sa.ForeignKeyConstraint(
+            ["ledger_account_id"], ["ledger_account.id"], name=op.f("fk_posting_ledger_account_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_posting")),
     )
-    with op.batch_alter_table('posting', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_posting_entry_id'), ['entry_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_posting_ledger_account_id'), ['ledger_account_id'], unique=False)
+    with op.batch_alter_table("posting", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_posting_entry_id"), ["entry_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_posting_ledger_account_id"), ["ledger_account_id"], unique=False)
 
-    op.create_table('session',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('subject_id', sa.Uuid(), nullable=False),
-    sa.Column('token_hash', sa.LargeBinary(), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('ip', sa.LargeBinary(), nullable=True),
-    sa.Column('user_agent', sa.LargeBinary(), nullable=True),
-    sa.ForeignKeyConstraint(['subject_id'], ['data_subject.id'], name=op.f('fk_session_subject_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_session')),
-    sa.UniqueConstraint('token_hash', name=op.f('uq_session_token_hash'))
+    op.create_table(
+        "session",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ip", sa.LargeBinary(), nullable=True),
+        sa.Column("user_agent", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(["subject_id"], ["data_subject.id"], name=op.f("fk_session_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_session_token_hash")),
     )
-    with op.batch_alter_table('session', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_session_expires_at'), ['expires_at'], unique=False)
-        batch_op.create_index(batch_op.f('ix_session_subject_id'), ['subject_id'], unique=False)
-
+    with op.batch_alter_table("session", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_session_expires_at"), ["expires_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_session_subject_id"), ["subject_id"], unique=False)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table('session', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_session_subject_id'))
-        batch_op.drop_index(batch_op.f('ix_session_expires_at'))
+    with op.batch_alter_table("session", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_session_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_session_expires_at"))
 
-    op.drop_table('session')
-    with op.batch_alter_table('posting', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_posting_ledger_account_id'))
-        batch_op.drop_index(batch_op.f('ix_posting_entry_id'))
+    op.drop_table("session")
+    with op.batch_alter_table("posting", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_posting_ledger_account_id"))
+        batch_op.drop_index(batch_op.f("ix_posting_entry_id"))
 
-    op.drop_table('posting')
-    with op.batch_alter_table('person', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_person_account_id'))
+    op.drop_table("posting")
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_person_account_id"))
 
-    op.drop_table('person')
-    with op.batch_alter_table('outbox', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_outbox_subject_id'))
-        batch_op.drop_index(batch_op.f('ix_outbox_due_at'))
+    op.drop_table("person")
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_outbox_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_outbox_due_at"))
 
-    op.drop_table('outbox')
-    with op.batch_alter_table('one_time_token', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_one_time_token_subject_id'))
+    op.drop_table("outbox")
+    with op.batch_alter_table("one_time_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_one_time_token_subject_id"))
 
-    op.drop_table('one_time_token')
-    with op.batch_alter_table('api_key', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_api_key_subject_id'))
-        batch_op.drop_index(batch_op.f('ix_api_key_account_id'))
+    op.drop_table("one_time_token")
+    with op.batch_alter_table("api_key", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_api_key_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_api_key_account_id"))
 
-    op.drop_table('api_key')
-    with op.batch_alter_table('usage', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_usage_subject_id'))
-        batch_op.drop_index(batch_op.f('ix_usage_at'))
-        batch_op.drop_index(batch_op.f('ix_usage_account_id_id'))
-        batch_op.drop_index(batch_op.f('ix_usage_account_id_at'))
+    op.drop_table("api_key")
+    with op.batch_alter_table("usage", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_usage_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_usage_at"))
+        batch_op.drop_index(batch_op.f("ix_usage_account_id_id"))
+        batch_op.drop_index(batch_op.f("ix_usage_account_id_at"))
 
-    op.drop_table('usage')
-    op.drop_table('ledger_entry')
-    with op.batch_alter_table('ledger_account', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_ledger_account_account_id'))
+    op.drop_table("usage")
+    op.drop_table("ledger_entry")
+    with op.batch_alter_table("ledger_account", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_ledger_account_account_id"))
 
-    op.drop_table('ledger_account')
-    with op.batch_alter_table('lease', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_lease_state'))
-        batch_op.drop_index(batch_op.f('ix_lease_process_id'))
-        batch_op.drop_index(batch_op.f('ix_lease_account_id'))
+    op.drop_table("ledger_account")
+    with op.batch_alter_table("lease", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_lease_state"))
+        batch_op.drop_index(batch_op.f("ix_lease_process_id"))
+        batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
-    op.drop_table('lease')
-    op.drop_table('data_subject')
-    op.drop_table('account')
+    op.drop_table("lease")
+    op.drop_table("data_subject")
+    op.drop_table("account")

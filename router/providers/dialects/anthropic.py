@@ -143,10 +143,6 @@ def read_json(endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
     return None if usage is None else _usage(usage, final=True), base.text_under(content, _TEXT, {"input"})
 
 
-def usage_from_json(endpoint: Endpoint, body: bytes) -> Usage | None:
-    return read_json(endpoint, body)[0]
-
-
 def _usage(usage: Mapping[str, object], *, final: bool) -> Usage:
     """`input_tokens` leaves out what was read from and written to the cache; ours holds all three."""
     cached = base.tokens(usage, "cache_read_input_tokens")

@@ -119,10 +119,6 @@ class Wire(Protocol):
         """Usage of a whole answer (None: it tells none) and UTF-8 bytes of its text. Raises MalformedUpstream."""
         ...
 
-    def usage_from_json(self, endpoint: Endpoint, body: bytes) -> Usage | None:
-        """Usage of a whole answer. Raises MalformedUpstream where the body isn't what the dialect promises."""
-        ...
-
     def reader(self, endpoint: Endpoint) -> StreamReader:
         """A fresh follower for one stream."""
         ...

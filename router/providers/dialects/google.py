@@ -176,10 +176,6 @@ def read_json(endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
     return None if usage is None else _usage(usage, final=True), base.text_under(candidates, _TEXT, {"args"})
 
 
-def usage_from_json(endpoint: Endpoint, body: bytes) -> Usage | None:
-    return read_json(endpoint, body)[0]
-
-
 def _candidates(answer: Mapping[str, object]) -> list[dict[str, object]]:
     return base.listed(answer, "candidates") if answer.get("candidates") is not None else []
 

@@ -196,10 +196,6 @@ def read_json(endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
     return _usage(usage), base.text_under(choices, _TEXT)
 
 
-def usage_from_json(endpoint: Endpoint, body: bytes) -> Usage | None:
-    return read_json(endpoint, body)[0]
-
-
 def _usage(usage: Mapping[str, object] | None) -> Usage | None:
     """Completions' usage. DeepSeek and Moonshot tell cached tokens under names of their own."""
     if usage is None:

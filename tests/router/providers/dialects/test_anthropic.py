@@ -157,23 +157,27 @@ def test_a_tools_arguments_and_schemas_are_data() -> None:
     dialect.refuse(MESSAGES, source, zdr=True)
 
 
+def usage_of(endpoint: Endpoint, data: bytes) -> Usage | None:
+    return dialect.read_json(endpoint, data)[0]
+
+
 def message(**fields: Any) -> bytes:
     return json.dumps({"type": "message", "content": [{"type": "text", "text": "hi"}], **fields}).encode()
 
 
 def test_total_input_holds_cache_reads_and_writes() -> None:
     usage = {"input_tokens": 3, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 100, "output_tokens": 7}
-    assert dialect.usage_from_json(MESSAGES, message(usage=usage)) == Usage(123, 20, 7, estimated=False)
+    assert usage_of(MESSAGES, message(usage=usage)) == Usage(123, 20, 7, estimated=False)
     nulls = {"input_tokens": 3, "cache_read_input_tokens": None, "output_tokens": 7}
-    assert dialect.usage_from_json(MESSAGES, message(usage=nulls)) == Usage(3, 0, 7, estimated=False)
+    assert usage_of(MESSAGES, message(usage=nulls)) == Usage(3, 0, 7, estimated=False)
     tools = [{"type": "tool_use", "input": {"a": "text"}}, {"type": "text", "text": "hi"}]
     assert dialect.read_json(MESSAGES, message(content=tools)) == (None, len('{"a":"text"}') + 2)
 
 
 def test_counting_is_free_and_checked() -> None:
-    assert dialect.usage_from_json(COUNT, b'{"input_tokens":9}') == Usage(0, 0, 0, estimated=False)
+    assert usage_of(COUNT, b'{"input_tokens":9}') == Usage(0, 0, 0, estimated=False)
     with pytest.raises(MalformedUpstream):
-        dialect.usage_from_json(COUNT, b'{"input_tokens":"9"}')
+        usage_of(COUNT, b'{"input_tokens":"9"}')
 
 
 @pytest.mark.parametrize(
@@ -191,5 +195,5 @@ def test_counting_is_free_and_checked() -> None:
 )
 def test_a_200_that_is_not_a_message_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedUpstream) as caught:
-        dialect.usage_from_json(MESSAGES, data)
+        usage_of(MESSAGES, data)
     assert "canary" not in str(caught.value)

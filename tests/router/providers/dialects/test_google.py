@@ -151,6 +151,10 @@ def test_the_web_and_a_functions_data_go_through() -> None:
 CANDIDATES = [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}]
 
 
+def usage_of(endpoint: Endpoint, data: bytes) -> Usage | None:
+    return dialect.read_json(endpoint, data)[0]
+
+
 def answer(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
@@ -163,13 +167,11 @@ def test_thoughts_are_output_and_cached_is_part_of_the_prompt() -> None:
         "thoughtsTokenCount": 7,
         "toolUsePromptTokenCount": 2,
     }
-    assert dialect.usage_from_json(GENERATE, answer(candidates=CANDIDATES, usageMetadata=usage)) == Usage(
-        12, 4, 12, estimated=False
-    )
+    assert usage_of(GENERATE, answer(candidates=CANDIDATES, usageMetadata=usage)) == Usage(12, 4, 12, estimated=False)
     assert dialect.read_json(GENERATE, answer(candidates=CANDIDATES)) == (None, 2)
     blocked = answer(promptFeedback={"blockReason": "SAFETY"}, usageMetadata={"promptTokenCount": 3})
-    assert dialect.usage_from_json(GENERATE, blocked) == Usage(3, 0, 0, estimated=False)
-    assert dialect.usage_from_json(COUNT, b'{"totalTokens":3}') == Usage(0, 0, 0, estimated=False)
+    assert usage_of(GENERATE, blocked) == Usage(3, 0, 0, estimated=False)
+    assert usage_of(COUNT, b'{"totalTokens":3}') == Usage(0, 0, 0, estimated=False)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_thoughts_are_output_and_cached_is_part_of_the_prompt() -> None:
 )
 def test_a_200_that_is_not_the_dialects_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedUpstream) as caught:
-        dialect.usage_from_json(GENERATE, data)
+        usage_of(GENERATE, data)
     assert "canary" not in str(caught.value)
     with pytest.raises(MalformedUpstream):
-        dialect.usage_from_json(COUNT, data)
+        usage_of(COUNT, data)

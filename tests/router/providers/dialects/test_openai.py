@@ -269,6 +269,10 @@ def test_prompt_is_text_for_completions() -> None:
     dialect.refuse(COMPLETIONS, body(prompt="hello"), zdr=True)
 
 
+def usage_of(endpoint: Endpoint, data: bytes) -> Usage | None:
+    return dialect.read_json(endpoint, data)[0]
+
+
 def answer(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
@@ -283,37 +287,35 @@ def test_usage_of_each_endpoint() -> None:
         "total_tokens": 14,
         "prompt_tokens_details": {"cached_tokens": 6},
     }
-    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=usage)) == Usage(10, 6, 4, estimated=False)
-    assert dialect.usage_from_json(COMPLETIONS, answer(choices=[{"text": "x"}], usage=usage)) == Usage(
-        10, 6, 4, estimated=False
-    )
-    assert dialect.usage_from_json(
+    assert usage_of(CHAT, answer(choices=MESSAGE, usage=usage)) == Usage(10, 6, 4, estimated=False)
+    assert usage_of(COMPLETIONS, answer(choices=[{"text": "x"}], usage=usage)) == Usage(10, 6, 4, estimated=False)
+    assert usage_of(
         EMBEDDINGS, answer(data=[{"embedding": "AAA="}], usage={"prompt_tokens": 7, "total_tokens": 7})
     ) == Usage(7, 0, 0, estimated=False)
     reported = {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 3, "total_tokens": 12}
-    assert dialect.usage_from_json(
-        RESPONSES, answer(output=[], status="completed", error=None, usage=reported)
-    ) == Usage(9, 2, 3, estimated=False)
+    assert usage_of(RESPONSES, answer(output=[], status="completed", error=None, usage=reported)) == Usage(
+        9, 2, 3, estimated=False
+    )
     hit = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_hit_tokens": 8, "prompt_tokens_details": None}
-    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=hit)) == Usage(10, 8, 1, estimated=False)
+    assert usage_of(CHAT, answer(choices=MESSAGE, usage=hit)) == Usage(10, 8, 1, estimated=False)
     assert dialect.read_json(CHAT, answer(choices=MESSAGE, usage=None)) == (None, 6)
 
 
 @pytest.mark.parametrize("bad", [1e30, -5, "12", True, 1.5, TOKENS_MAX + 1, [], None])
 def test_hostile_usage_is_refused(bad: Any) -> None:
     with pytest.raises(MalformedUpstream):
-        dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage={"prompt_tokens": bad, "completion_tokens": 1}))
+        usage_of(CHAT, answer(choices=MESSAGE, usage={"prompt_tokens": bad, "completion_tokens": 1}))
     if bad is not None:
         for usage in (
             {"prompt_tokens": 1, "completion_tokens": bad},
             {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": bad}},
         ):
             with pytest.raises(MalformedUpstream):
-                dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=usage))
+                usage_of(CHAT, answer(choices=MESSAGE, usage=usage))
 
 
 def test_more_cached_than_input_never_makes_a_charge_negative() -> None:
-    usage = dialect.usage_from_json(
+    usage = usage_of(
         CHAT, answer(choices=MESSAGE, usage={"prompt_tokens": 1, "completion_tokens": 1, "cached_tokens": 9})
     )
     assert usage == Usage(1, 1, 1, estimated=False)
@@ -343,7 +345,7 @@ def test_more_cached_than_input_never_makes_a_charge_negative() -> None:
 )
 def test_a_200_that_is_not_the_dialects_is_refused_without_a_quote(endpoint: Endpoint, data: bytes) -> None:
     with pytest.raises(MalformedUpstream) as caught:
-        dialect.usage_from_json(endpoint, data)
+        usage_of(endpoint, data)
     assert caught.value.status == 502 and "canary" not in str(caught.value) and caught.value.__cause__ is None
 
 
