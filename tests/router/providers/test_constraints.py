@@ -1,5 +1,6 @@
 """Constraints: read strictly from body, headers and storage, never quoting what was sent."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest
-from router.providers.constraints import NONE, Constraints, as_dict, from_headers, parse, strictest
+from router.providers.constraints import FIELDS, NONE, Constraints, as_dict, from_headers, header, parse, strictest
 
 CANARY = "canary-c0de"
 PROVIDERS = ("alpha", "beta", "gamma")
@@ -96,6 +97,23 @@ def test_a_slip_of_the_pen_is_named_by_the_right_spelling() -> None:
 
 def head(**values: str) -> list[tuple[bytes, bytes]]:
     return [(f"X-ValueAPI-Provider-{k.replace('_', '-')}".encode(), v.encode()) for k, v in values.items()]
+
+
+def test_every_constraint_is_declared_and_its_header_is_read() -> None:
+    assert list(FIELDS) == [field.name for field in dataclasses.fields(Constraints)]
+    for name, field in FIELDS.items():
+        value = (
+            "true"
+            if "true" in field.kind
+            else "allow"
+            if name == "data_collection"
+            else "7"
+            if "number" in field.kind
+            else "xx"
+        )
+        assert from_headers([(header(name).encode(), value.encode())]) == parse(
+            {name: [value] if field.listed else {"true": True, "7": 7}.get(value, value)}
+        )
 
 
 def test_headers() -> None:

@@ -11,6 +11,7 @@ from governance.datamap import DataUse
 from governance.ids import uuid7
 from router.billing import ledger, usage_log
 from router.billing.meter_event import MeterEvent
+from router.web import account_shapes
 from tests.router.web.running import PASSWORD, Running, Stores, serve
 
 EMAIL = "ada@example.org"
@@ -32,6 +33,7 @@ async def test_from_sign_up_to_a_revoked_key(web: Running) -> None:
         client.headers |= await web.bearer(EMAIL)
         me = (await client.get(f"{API}/me")).json()
         assert (me["email"], me["role"], me["first_password"]) == (EMAIL, "user", False)
+        assert me["session_expires_at"].endswith("Z")
 
         made = await client.post(f"{API}/keys", json={"name": "laptop", "data_policy": {"zdr": True}})
         assert made.status_code == 201
@@ -56,6 +58,18 @@ async def test_from_sign_up_to_a_revoked_key(web: Running) -> None:
 
         assert (await client.post(f"{API}/sign-out")).status_code == 204
         assert (await client.get(f"{API}/me")).status_code == 401
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_what_is_sent_and_answered_prints_as_stars(web: Running) -> None:
+    sent = account_shapes.Credentials(email=EMAIL, password=PASSWORD)
+    await web.person(EMAIL)
+    async with web.client() as client:
+        began = account_shapes.Session.model_validate_json(
+            (await client.post(f"{API}/sign-in", json=sent.model_dump())).content
+        )
+    for shape in (sent, began):
+        assert f"{shape}{shape!r}" == f"<{type(shape).__name__} ***>" * 2
 
 
 async def test_usage_is_the_own_accounts(web: Running) -> None:
