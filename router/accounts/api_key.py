@@ -142,7 +142,7 @@ class ApiKeys:
                 to = await person.email.open(DataUse.NOTICES)
                 await enqueue(session, self._keys, subject_id, "key-created", to, values, f"key-created:{made.id}")
         # A crash here: the key exists, and nobody has its secret; it is revoked like any other.
-        events.emit("account:api_key:created", {"account_id": str(account_id), "api_key_id": str(made.id)})
+        await events.emit_async("account:api_key:created", {"account_id": str(account_id), "api_key_id": str(made.id)})
         return made
 
     async def list(self, account_id: UUID) -> list[KeyView]:
@@ -182,7 +182,7 @@ class ApiKeys:
             (await _live(session, account_id, key_id)).revoked_at = clock.now()
         # A crash here: other processes notice when what they know grows old (`principal_cache_seconds`).
         self._bump()
-        events.emit("account:api_key:revoked", {"account_id": str(account_id), "api_key_id": str(key_id)})
+        await events.emit_async("account:api_key:revoked", {"account_id": str(account_id), "api_key_id": str(key_id)})
 
 
 async def _live(session: AsyncSession, account_id: UUID, key_id: UUID) -> ApiKey:

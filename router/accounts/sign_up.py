@@ -125,5 +125,5 @@ async def confirm(desk: Desk, token: str) -> Confirmed:
         if first:
             person.email_confirmed_at = clock.now()
         confirmed = Confirmed(person.account_id, subject_id, first)
-    events.emit("account:email:confirmed", {"subject_id": str(subject_id)})
+    await events.emit_async("account:email:confirmed", {"subject_id": str(subject_id)})
     return confirmed
