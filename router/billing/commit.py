@@ -173,7 +173,9 @@ class Committer:
         if damaged:
             kept, dropped = segment.committed, segment.bytes_left()
             stem: str = segment.path.stem
-            await events.emit_async("journal:tail:truncated", {"segment": stem, "records_kept": kept, "bytes_dropped": dropped})
+            await events.emit_async(
+                "journal:tail:truncated", {"segment": stem, "records_kept": kept, "bytes_dropped": dropped}
+            )
         return Committed(), not damaged
 
     async def _finish(self, segment: Segment) -> None:
@@ -181,7 +183,9 @@ class Committer:
         if segment.unreadable:
             # Sealed under a money key that this service doesn't have: kept for the operator, out of the readers' way.
             segment.path.replace(segment.path.with_suffix(".unreadable"))
-            await events.emit_async("journal:record:unreadable", {"segment": segment.path.stem, "records": segment.unreadable})
+            await events.emit_async(
+                "journal:record:unreadable", {"segment": segment.path.stem, "records": segment.unreadable}
+            )
         else:
             with contextlib.suppress(FileNotFoundError):
                 segment.path.unlink()

@@ -166,7 +166,9 @@ async def test_the_last_bytes_go_out_after_the_record_in_every_dialect(tmp_path:
         assert late == []
 
 
-async def test_a_disk_that_fills_up_in_a_stream_loses_no_charge_and_then_refuses(tmp_path: Path, upstream: Path) -> None:
+async def test_a_disk_that_fills_up_in_a_stream_loses_no_charge_and_then_refuses(
+    tmp_path: Path, upstream: Path
+) -> None:
     stream = {**OPENAI, "model": "openai/good", "stream": True}
     with small_disk(tmp_path / "home" / "data" / "journal") as disk:
         async with opened(tmp_path / "home", upstream) as desk:
