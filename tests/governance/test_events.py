@@ -83,6 +83,17 @@ def test_processes_share_a_log_that_rolls_and_no_line_is_lost_or_torn(tmp_path: 
         assert [line["number"] for line in lines if line["process"] == name] == list(range(300))
 
 
+def test_a_segment_that_a_sibling_moved_aside_is_never_written_to_again(tmp_path: Path) -> None:
+    events.open_sink(tmp_path / "log")
+    events.emit("a:b:before", {})
+    full = tmp_path / "log" / "events.jsonl"
+    full.rename(tmp_path / "log" / "events-1.jsonl")
+    events.emit("a:b:after", {})
+    texts = [(tmp_path / "log" / name).read_text() for name in ("events-1.jsonl", "events.jsonl")]
+    assert ["before" in text for text in texts] == [True, False]
+    assert ["after" in text for text in texts] == [False, True]
+
+
 def test_a_full_log_moves_aside_without_covering_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 
