@@ -81,7 +81,9 @@ class Admission:
         try:
             routes = select(model, call.endpoint, call.dialect, demanded, can_translate=can_translate)
         except NoProviderAllowed:
-            events.emit("gateway:request:no_provider_allowed", {"request_id": call.request_id, "model": model.id})
+            await events.emit_async(
+                "gateway:request:no_provider_allowed", {"request_id": call.request_id, "model": model.id}
+            )
             raise
         input_tokens = min(estimate_tokens(len(call.body)), model.context_window)
         verdict, wanted = await self._take_tokens(call, peek, input_tokens, counted)

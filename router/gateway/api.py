@@ -101,7 +101,7 @@ class Gateway:
             await self._fail(error, dialect, reply, name)
         except Exception as error:
             status = 500
-            self._record(error, endpoint)
+            await self._record(error, endpoint)
             await self._fail(GatewayError("Something went wrong here; it was nothing you did."), dialect, reply, name)
         finally:
             self._metrics.in_flight.dec()
@@ -191,7 +191,7 @@ class Gateway:
 
     async def _answer(self, call: Call, counted: Verdict, reply: Reply) -> None:
         admitted = await self._admission.admit(call, counted)
-        settlement = Settlement(admitted, self._purse, self._limiter)
+        settlement = Settlement(admitted, reply, self._purse, self._limiter)
         try:
             await self._relay(admitted, reply, settlement)
         except Exception as error:
@@ -235,14 +235,14 @@ class Gateway:
             head.append((b"connection", b"close"))  # the rest of the body is never read
         await reply.whole(status, head, body)
 
-    def _record(self, error: Exception, endpoint: str) -> None:
+    async def _record(self, error: Exception, endpoint: str) -> None:
         """Type and place only: the text of an exception can quote what it met."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
         kind = type(error).__name__
         self._metrics.failures.labels(kind).inc()
         _log.error("internal error", type=kind, place=place, endpoint=endpoint)
-        events.emit("gateway:request:internal_error", {"type": kind, "place": place})
+        await events.emit_async("gateway:request:internal_error", {"type": kind, "place": place})
 
 
 async def _disconnected(receive: Receive) -> None:

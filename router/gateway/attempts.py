@@ -134,9 +134,8 @@ class Attempts:
         else:
             self._breaker.succeeded(provider, host)
         trail.sent = None
-        failure = _refused(answer, provider)
         await answer.aclose()
-        return failure
+        return await _refused(answer, provider)
 
     def _timeouts(self, until: float) -> Timeouts:
         settings = self._settings
@@ -152,11 +151,11 @@ def _unreachable(error: UpstreamError) -> GatewayError:
     return UpstreamFailed("The provider broke the connection off.")
 
 
-def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
+async def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
     status = answer.status
     retry_after_s = _retry_after_s(answer)
     if status in _OUR_KEY:
-        events.emit("gateway:provider:key_refused", {"provider": provider, "status": status})
+        await events.emit_async("gateway:provider:key_refused", {"provider": provider, "status": status})
         return UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
     if status == 429:
         return RateLimited("The provider is limiting this service at the moment.", code="provider_rate_limited",
@@ -165,7 +164,7 @@ def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
         return Unavailable("The provider is overloaded.", retry_after_s=retry_after_s or 5)
     if status >= 500 or status in _PASSING:
         return UpstreamFailed("The provider failed.")
-    events.emit("gateway:provider:unexpected_status", {"provider": provider, "status": status})
+    await events.emit_async("gateway:provider:unexpected_status", {"provider": provider, "status": status})
     if 300 <= status < 400:
         return UpstreamFailed("The provider answered with a redirect, which is never followed.")
     return UpstreamFailed("The provider doesn't know what it was asked for.")

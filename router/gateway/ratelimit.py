@@ -202,16 +202,16 @@ class _Degrading:
     def skip(self) -> bool:
         return self._away and time.monotonic() < self._again_at
 
-    def lost(self) -> None:
+    async def lost(self) -> None:
         self._again_at = time.monotonic() + self._again_s
         if not self._away:
             self._away = True
-            events.emit("router:ratelimit:degraded", {"where": self._where})
+            await events.emit_async("router:ratelimit:degraded", {"where": self._where})
 
-    def back(self) -> None:
+    async def back(self) -> None:
         if self._away:
             self._away = False
-            events.emit("router:ratelimit:restored", {"where": self._where, "decided_locally": self.count})
+            await events.emit_async("router:ratelimit:restored", {"where": self._where, "decided_locally": self.count})
 
     async def take(self, wanted: Sequence[Want]) -> Verdict:
         self.count += 1
@@ -247,9 +247,9 @@ class SharedRateLimiter:
 
                 verdict = _take(wanted, now, [shared.time_of(cell) for cell in cells], store)
         except SharedBusy:
-            self._degraded.lost()
+            await self._degraded.lost()
             return await self._degraded.take(wanted)
-        self._degraded.back()
+        await self._degraded.back()
         return verdict
 
     async def settle(self, wanted: Sequence[Want], actual_cost: int) -> None:
@@ -264,7 +264,7 @@ class SharedRateLimiter:
                         cell = shared.find(want.key, now, _OVERFLOW[want.kind])
                         shared.set_time(cell, _settled_ns(shared.time_of(cell), now, want, actual_cost))
         except SharedBusy:
-            self._degraded.lost()
+            await self._degraded.lost()
 
 
 # --- Redis or Valkey --------------------------------------------------------------------------------------------------
@@ -350,9 +350,9 @@ class RedisRateLimiter:
             async with asyncio.timeout(self._timeout_s):
                 answer: Any = await self._script(keys, args)
         except (RedisError, OSError, TimeoutError):
-            self._degraded.lost()
+            await self._degraded.lost()
             return None
-        self._degraded.back()
+        await self._degraded.back()
         return list(answer)
 
 

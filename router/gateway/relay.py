@@ -56,7 +56,7 @@ async def caller_fault(admitted: Admitted, served: Served, reply: Reply, settlem
     settlement.settle(NOTHING, None, served.answer.status, "failed")
     if _OUR_TROUBLE.search(body):
         # Google says so of a bad key, Anthropic of an empty purse, with status 400: it is ours, not the caller's.
-        events.emit(
+        await events.emit_async(
             "gateway:provider:key_refused", {"provider": served.route.provider.id, "status": served.answer.status}
         )
         raise UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")

@@ -14,7 +14,7 @@ from governance.datamap import DataUse
 from governance.errors import NotFound
 from router.accounts import account as accounts
 from router.accounts import password_change, session, sign_in, sign_up
-from router.accounts.api_key import KeyView
+from router.accounts.api_key import KeyChanges, KeyView
 from router.accounts.person import open_email
 from router.accounts.session import SignedIn
 from router.surface import Account
@@ -126,12 +126,13 @@ async def post_keys(request: Request, person: Person, body: shapes.KeyFields) ->
 @mount(router, Account.KEY, "PATCH")
 async def patch_key(request: Request, person: Person, key_id: str, body: shapes.KeyChange) -> shapes.Key:
     found = key_uuid(key_id)
-    # Both are checked before either is written.
-    own = policy.read(body.data_policy.root, web(request).catalog) if body.data_policy is not None else None
+    changes: KeyChanges = {}
     if body.name is not None:
-        await api_keys(request).rename(person.account_id, found, body.name)
+        changes["name"] = body.name
     if "data_policy" in body.model_fields_set:
-        await api_keys(request).set_policy(person.account_id, found, own)
+        wanted = body.data_policy
+        changes["data_policy"] = policy.read(wanted.root, web(request).catalog) if wanted is not None else None
+    await api_keys(request).change(person.account_id, found, changes)
     return shapes.Key.model_validate(await _view(request, person, found))
 
 

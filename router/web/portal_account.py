@@ -75,7 +75,7 @@ async def post_rename(request: Request, person: SignedInVisitor, key_id: str) ->
     form = await forms.read(request)
     key = await _live_key(request, person, key_id)
     try:
-        await api_keys(request).rename(person.account_id, key.id, form.text("name"))
+        await api_keys(request).change(person.account_id, key.id, {"name": form.text("name")})
     except ValueAPIError as error:
         return show(request, "key_rename.html", person, failed=error, here="keys", key=key)
     return RedirectResponse(f"{Portal.KEYS}?done=key-renamed", 303)

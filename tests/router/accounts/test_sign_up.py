@@ -37,7 +37,6 @@ async def test_from_sign_up_to_signed_in(desk: Desk) -> None:
     assert (template, mail.to) == ("confirm", EMAIL)
     assert "https://api.example/portal/confirm?token=" in mail.text
     confirmed = await confirm(desk, await mailed_token(desk))
-    assert confirmed.first
     assert (await enter(desk)).subject_id == confirmed.subject_id
     (person,) = await list_people(desk.db)
     assert (person.role, person.first_password, person.account_id) == ("user", False, confirmed.account_id)

@@ -1,5 +1,8 @@
 """The JSON API on a real socket, on both databases: what an account can do, and that it can't do it to another."""
 
+import asyncio
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -242,5 +245,49 @@ async def test_welcome_credits_come_once(stores: Stores, tmp_path: Path) -> None
         token = (await web.link("confirm")).rpartition("=")[2]
         for _ in range(2):
             await client.post(f"{API}/confirm", json={"token": token})
+        usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
+        assert usage.json()["balance_microcredits"] == 250_000
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from governance.db import Database
+from governance.vault.keyring import FileKeyring
+from governance.vault.keys import KeyStore
+from router.accounts import sign_up
+from router.accounts.desk import Desk, Links
+from router.accounts.passwords import Passwords
+from governance.vault.blind_index import EmailIndex
+from router.web import welcome
+
+async def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(data_url, keys_url, key_file, token):
+    data = Database(data_url)
+    keys = KeyStore(Database(keys_url), FileKeyring(Path(key_file)))
+    data.context["keys"] = keys
+    sign_up.confirm = die
+    desk = Desk(data, keys, EmailIndex(keys), Passwords(), Links("http://localhost"))
+    await welcome.confirm(desk, token, 250_000)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_kill_between_welcome_and_confirmation_loses_neither(stores: Stores, tmp_path: Path) -> None:
+    data, keys = stores
+    urls = [database.engine.url.render_as_string(hide_password=False) for database in (data, keys.db)]
+    async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=300_000) as web, web.client() as client:
+        await client.post(f"{API}/sign-up", json={"email": EMAIL, "password": PASSWORD})
+        token = (await web.link("confirm")).rpartition("=")[2]
+        for _ in range(2):
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", KILLED, *urls, str(tmp_path / "keys" / "root.key"), token
+            )
+            assert await child.wait() == -signal.SIGKILL
+        # The same link goes on from there, though the operator has set another amount since.
+        assert (await client.post(f"{API}/confirm", json={"token": token})).status_code == 200
         usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
         assert usage.json()["balance_microcredits"] == 250_000
