@@ -32,12 +32,13 @@ from router.errors import (
 from router.gateway import admission, caller, models_list, relay
 from router.gateway.admission import Admission, Limited
 from router.gateway.attempts import Attempts, Trail
-from router.gateway.call import Admitted, Call, RequestName
+from router.gateway.call import Admitted, Call
 from router.gateway.caller import Caller, TrustedProxies
 from router.gateway.metrics import Metrics
 from router.gateway.ratelimit import RateLimiter, Verdict
 from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Reply, Send
+from router.gateway.request_name import RequestName
 from router.gateway.routes import Match
 from router.gateway.settlement import Settlement
 from router.providers.catalog import Catalog

@@ -1,11 +1,10 @@
 """The values that travel along the hot path, each made by one step and read by the next."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from governance.bodies.body import Body
-from governance.ids import uuid7
 from router.accounts.principal import Principal
 from router.billing.purse import Reservation
 from router.gateway.caller import Caller
@@ -53,14 +52,3 @@ class Admitted:
     wanted: list[Want]
     verdict: Verdict
     reservation: Reservation
-
-
-@dataclass(slots=True)
-class RequestName:
-    """A request's id, as UUID and as `x-request-id`."""
-
-    id: UUID = field(default_factory=uuid7)
-
-    @property
-    def text(self) -> str:
-        return f"req_{self.id.hex}"
