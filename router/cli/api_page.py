@@ -2,6 +2,7 @@
 
 from router.app.public import routes as web_routes
 from router.providers.constraints import FIELDS
+from router.providers.dialects.anthropic import BETAS
 from router.providers.edits import EDITS
 from router.settings import Settings
 from router.surface import (
@@ -46,6 +47,9 @@ def markdown(verbs: dict[str, str]) -> str:
         "A native request reaches its provider byte for byte as it was sent, but for these:",
         "",
         *(f"- **{name}**: {meaning}" for name, meaning in EDITS.items()),
+        "",
+        "Of a request's head nothing goes on but `anthropic-version` and `anthropic-beta`. A beta must begin with one of these,",
+        "or the request is refused: " + ", ".join(f"`{beta}`" for beta in BETAS) + ".",
         "",
         "### Headers",
         "",

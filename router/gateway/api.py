@@ -32,10 +32,10 @@ from router.errors import (
 from router.gateway import admission, caller, models_list, relay
 from router.gateway.admission import Admission, Limited
 from router.gateway.attempts import Attempts, Trail
-from router.gateway.call import Admitted, Call
+from router.gateway.call import Admitted, Call, Counted
 from router.gateway.caller import Caller, TrustedProxies
 from router.gateway.metrics import Metrics
-from router.gateway.ratelimit import RateLimiter, Verdict
+from router.gateway.ratelimit import RateLimiter
 from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Reply, Send
 from router.gateway.request_name import RequestName
@@ -190,7 +190,7 @@ class Gateway:
                     with suppress(asyncio.CancelledError):
                         await task
 
-    async def _answer(self, call: Call, counted: Verdict, reply: Reply) -> None:
+    async def _answer(self, call: Call, counted: Counted, reply: Reply) -> None:
         admitted = await self._admission.admit(call, counted)
         settlement = Settlement(admitted, self._purse, self._limiter)
         try:

@@ -38,12 +38,22 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Counted:
+    """A request that was counted: the verdict, and the hashes of account and key that its buckets are found by."""
+
+    verdict: Verdict
+    account_cell: bytes
+    key_cell: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Admitted:
     """A call that may be served: by which routes, under which rules, with Credits set aside."""
 
     call: Call
     scan: Scan
     peek: Peek
+    headers: dict[str, str]  # that may go on to a provider of the caller's own dialect
     model: Model
     routes: list[Route]
     constraints: Constraints

@@ -34,7 +34,7 @@ def route(
     provider = Provider(name, dialect, base, Secret("k"), None, False, aggregator, slugs or {}, policy, "", None)
     shown = downstream_unknown(policy) if aggregator else policy
     model = Model("m", 1000, 100, ())
-    return Route(provider, base, Secret("k"), "up", dialect, endpoints, Price(Rates(1, 1, 1)), shown, model)
+    return Route(provider, base, Secret("k"), "up", dialect, endpoints, Price(Rates(1, 1, 1, 1)), shown, model)
 
 
 def model(*routes: Route) -> Model:
