@@ -74,6 +74,7 @@ def markdown(verbs: dict[str, str]) -> str:
     ]
     out += ["| setting | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        shown = "" if field.default in (None, ()) else f"`{field.default}`"
+        value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "" if value in (None, "") else f"`{value}`"
         out.append(f"| `VALUEAPI_{name.upper()}` | {shown} | {field.description or ''} |")
     return "\n".join(out) + "\n"

@@ -73,10 +73,10 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus' text format: counts and times of all processes of this home, nothing of a person.
 
-    They tell how much business there is, so only loopback and private addresses see them. A forwarding header from a
-    proxy that isn't trusted hides who asks, and is refused.
+    They tell how much business there is, so only the addresses of VALUEAPI_METRICS_NETWORKS see them. A forwarding
+    header from a proxy that isn't trusted hides who asks, and is refused.
     """
-    if not _near(request):
+    if not _may_read(request):
         raise UnknownRoute("There is no such route.")
     return Response(generate_latest(_all_processes(web(request).metrics)), media_type=CONTENT_TYPE_LATEST)
 
@@ -90,12 +90,15 @@ def _all_processes(own: CollectorRegistry) -> CollectorRegistry:
     return registry
 
 
-def _near(request: Request) -> bool:
+def _may_read(request: Request) -> bool:
     address = client_address(request)
     peer = request.client.host if request.client is not None else None
     if "forwarded" in request.headers or (forwarded_for(request) is not None and address == peer):
         return False
     try:
-        return ipaddress.ip_address(address or "").is_private
+        parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return False
+    # An IPv4 client of a socket that listens on `::`, RFC 4291 section 2.5.5.2.
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(parsed in ipaddress.ip_network(text) for text in web(request).settings.metrics_networks)
