@@ -199,7 +199,7 @@ class Gateway:
             settlement.close(error.status if isinstance(error, GatewayError) else 500, "failed")
             raise
         finally:
-            # Still open only where the caller left before any provider answered: nothing was produced.
+            # Still open only where the caller left before a byte of its request may have: nothing was produced.
             settlement.close(499, "cancelled")
             self._metrics.charged.inc(settlement.charge_microcredits or 0)
             await settlement.correct_limits()
