@@ -5,6 +5,7 @@ from typing import Any
 
 from router.cli import api_page_commands, api_page_json
 from router.providers.constraints import FIELDS, header
+from router.providers.dialects.anthropic import BETAS
 from router.providers.edits import EDITS
 from router.settings import Settings
 from router.surface import (
@@ -60,6 +61,9 @@ def markdown(command: Any) -> str:
         "",
         *(f"- **{name}**: {meaning}" for name, meaning in EDITS.items()),
         "",
+        "Of a request's head nothing goes on but `anthropic-version` and `anthropic-beta`. A beta must begin with one of these,",
+        "or the request is refused: " + ", ".join(f"`{beta}`" for beta in BETAS) + ".",
+        "",
         "### Headers",
         "",
         *(f"- `{name}`: {meaning}" for name, meaning in HEADER_MEANING.items()),
@@ -95,7 +99,8 @@ def markdown(command: Any) -> str:
     ]
     out += ["| setting | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        shown = "" if field.default in (None, ()) else f"`{field.default}`"
+        value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "" if value in (None, "") else f"`{value}`"
         out.append(f"| `VALUEAPI_{name.upper()}` | {shown} | {field.description or ''} |")
     return "\n".join(out) + "\n"
 

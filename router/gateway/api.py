@@ -32,12 +32,13 @@ from router.errors import (
 from router.gateway import admission, caller, models_list, relay
 from router.gateway.admission import Admission, Limited
 from router.gateway.attempts import Attempts, Trail
-from router.gateway.call import Admitted, Call, RequestName
+from router.gateway.call import Admitted, Call, Counted
 from router.gateway.caller import Caller, TrustedProxies
 from router.gateway.metrics import Metrics
-from router.gateway.ratelimit import RateLimiter, Verdict
+from router.gateway.ratelimit import RateLimiter
 from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Reply, Send
+from router.gateway.request_name import RequestName
 from router.gateway.routes import Match
 from router.gateway.settlement import Settlement
 from router.providers.catalog import Catalog
@@ -189,7 +190,7 @@ class Gateway:
                     with suppress(asyncio.CancelledError):
                         await task
 
-    async def _answer(self, call: Call, counted: Verdict, reply: Reply) -> None:
+    async def _answer(self, call: Call, counted: Counted, reply: Reply) -> None:
         admitted = await self._admission.admit(call, counted)
         settlement = Settlement(admitted, reply, self._purse, self._limiter)
         try:
@@ -198,7 +199,7 @@ class Gateway:
             settlement.close(error.status if isinstance(error, GatewayError) else 500, "failed")
             raise
         finally:
-            # Still open only where the caller left before any provider answered: nothing was produced.
+            # Still open only where the caller left before a byte of its request may have: nothing was produced.
             settlement.close(499, "cancelled")
             self._metrics.charged.inc(settlement.charge_microcredits or 0)
             await settlement.correct_limits()

@@ -59,7 +59,7 @@ class Served:
 
 @dataclass(slots=True)
 class Trail:
-    """Where a call stands while no answer is there: the route that has its prompt, if one has."""
+    """Where a call stands while no answer is there: the route that may have some of its prompt, if one has."""
 
     sent: Route | None = None
 
@@ -74,7 +74,8 @@ class Attempts:
         self._pseudonym_key = pseudonym_key
 
     async def first_answer(self, admitted: Admitted, trail: Trail) -> Served:
-        """Raises the GatewayError that the last attempt ended in. `trail.sent` is the route at work on the request."""
+        """Raises the GatewayError that the last attempt ended in. `trail.sent` is the route at work on the request,
+        from the moment that a byte of it may have left."""
         until = time.monotonic() + self._settings.total_s
         failure: GatewayError = Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
         tried: dict[str, int] = {}
@@ -115,9 +116,12 @@ class Attempts:
             self._breaker.abandoned(provider, host)
             return error
         request = UpstreamRequest("POST", prepared.url, prepared.headers, prepared.body, self._timeouts(until))
-        trail.sent = route
+
+        def sending() -> None:
+            trail.sent = route
+
         try:
-            answer = await self._upstream.send(request)
+            answer = await self._upstream.send(request, sending)
         except UpstreamError as error:
             trail.sent = None
             self._breaker.failed(provider, host)

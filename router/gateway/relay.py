@@ -199,10 +199,10 @@ class Stream:
 
 
 def unanswered(admitted: Admitted) -> Usage:
-    """What a caller owes who left before an answer came: the prompt, by the documented estimate."""
+    """What a caller owes who left before an answer came: the prompt, by the estimate that the settlement bounds."""
     if admitted.call.endpoint in FREE:
         return NOTHING
-    return Usage(min(estimate_tokens(len(admitted.call.body)), admitted.model.context_window), 0, 0, estimated=True)
+    return Usage(estimate_tokens(len(admitted.call.body)), 0, 0, estimated=True)
 
 
 def broken(error: UpstreamError) -> GatewayError:

@@ -68,7 +68,7 @@ async def readyz(request: Request) -> Response:
 @mount(router, Service.METRICS, "GET, HEAD")
 async def metrics(request: Request) -> Response:
     # They tell how much business there is. A forwarding header from a proxy that isn't trusted hides who asks.
-    if not _near(request):
+    if not _may_read(request):
         raise UnknownRoute("There is no such route.")
     return Response(generate_latest(_all_processes(web(request).metrics)), media_type=CONTENT_TYPE_LATEST)
 
@@ -82,12 +82,15 @@ def _all_processes(own: CollectorRegistry) -> CollectorRegistry:
     return registry
 
 
-def _near(request: Request) -> bool:
+def _may_read(request: Request) -> bool:
     address = client_address(request)
     peer = request.client.host if request.client is not None else None
     if "forwarded" in request.headers or (forwarded_for(request) is not None and address == peer):
         return False
     try:
-        return ipaddress.ip_address(address or "").is_private
+        parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return False
+    # An IPv4 client of a socket that listens on `::`, RFC 4291 section 2.5.5.2.
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(parsed in ipaddress.ip_network(text) for text in web(request).settings.metrics_networks)

@@ -31,9 +31,7 @@ def test_paths_and_headers() -> None:
         == "/v1beta/models/gemini-x:streamGenerateContent"
     )
     assert dialect.upstream_path(COUNT, "a/b?c") == "/v1beta/models/a%2Fb%3Fc:countTokens"
-    assert (
-        dialect.auth_headers("k") == {"x-goog-api-key": "k"} and dialect.pass_headers({"cookie": "x"}, zdr=True) == {}
-    )
+    assert dialect.auth_headers("k") == {"x-goog-api-key": "k"} and dialect.pass_headers({"cookie": "x"}) == {}
 
 
 @pytest.mark.parametrize("value", [7, 7.0, "7"])
@@ -120,7 +118,7 @@ def test_a_wrapped_request_names_the_providers_model_too() -> None:
 )
 def test_provider_side_state_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(NotOffered) as caught:
-        dialect.plan(GENERATE, body(**fields), Policy("m", None, allow_store=True))
+        dialect.refuse(GENERATE, body(**fields), zdr=False)
     assert caught.value.param == param and caught.value.status == 400
 
 

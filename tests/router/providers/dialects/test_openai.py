@@ -27,7 +27,7 @@ def edited(source: Scan, policy: Policy = POLICY, endpoint: Endpoint = CHAT) -> 
 def test_wire_finds_it() -> None:
     assert wire(Dialect.OPENAI).upstream_path(CHAT, "m") == "/chat/completions"
     assert dialect.auth_headers("k") == {"authorization": "Bearer k"}
-    assert dialect.pass_headers({"anthropic-version": "2023-06-01", "user-agent": "x", "cookie": "c"}, zdr=False) == {}
+    assert dialect.pass_headers({"anthropic-version": "2023-06-01", "user-agent": "x", "cookie": "c"}) == {}
 
 
 def test_peek_reads_what_routing_needs() -> None:
@@ -190,9 +190,9 @@ REFUSED: list[tuple[Endpoint, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("endpoint", "fields", "param"), REFUSED)
 def test_provider_side_state_is_refused_by_name(endpoint: Endpoint, fields: dict[str, Any], param: str) -> None:
-    for policy in (POLICY, Policy("up-1", None, allow_store=True)):
+    for zdr in (False, True):
         with pytest.raises(NotOffered) as caught:
-            dialect.plan(endpoint, body(**fields), policy)
+            dialect.refuse(endpoint, body(**fields), zdr=zdr)
         assert caught.value.status == 400 and caught.value.param == param
         assert param.rsplit(".", 1)[-1] in caught.value.code and param in caught.value.message
 
@@ -241,6 +241,7 @@ def test_an_escaped_reference_is_seen() -> None:
     ],
 )
 def test_what_keeps_nothing_there_goes_through(fields: dict[str, Any]) -> None:
+    dialect.refuse(CHAT, body(**fields), zdr=True)
     sent, _ = edited(body(**fields), Policy("up-1", None, zdr=True))
     assert {k: v for k, v in sent.items() if k in fields} == fields
 
@@ -263,6 +264,18 @@ def test_a_long_cache_mark_is_refused_under_zdr_alone() -> None:
     with pytest.raises(NotOffered) as caught:
         dialect.refuse(CHAT, marked("12h"), zdr=True)
     assert caught.value.param == "prompt_cache_breakpoint.ttl"
+
+
+def test_an_hours_cache_for_an_aggregators_anthropic_models_is_refused() -> None:
+    def marked(mark: dict[str, str]) -> Scan:
+        return body(messages=[{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": mark}]}])
+
+    dialect.refuse(CHAT, marked({"type": "ephemeral"}), zdr=False)
+    dialect.refuse(CHAT, marked({"type": "ephemeral", "ttl": "5m"}), zdr=False)
+    for source in (marked({"type": "ephemeral", "ttl": "1h"}), body(cache_control={"type": "ephemeral", "ttl": "1h"})):
+        with pytest.raises(NotOffered) as caught:
+            dialect.refuse(CHAT, source, zdr=False)
+        assert caught.value.param == "cache_control.ttl"
 
 
 def test_prompt_is_text_for_completions() -> None:
@@ -299,6 +312,14 @@ def test_usage_of_each_endpoint() -> None:
     hit = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_hit_tokens": 8, "prompt_tokens_details": None}
     assert usage_of(CHAT, answer(choices=MESSAGE, usage=hit)) == Usage(10, 8, 1, estimated=False)
     assert dialect.read_json(CHAT, answer(choices=MESSAGE, usage=None)) == (None, 6)
+    written = usage | {"prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 3}}
+    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=written)) == Usage(10, 6, 4, False, 3)
+    too_many = usage | {"prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 30}}
+    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=too_many)) == Usage(10, 6, 4, False, 4)
+    reported["input_tokens_details"] = {"cached_tokens": 2, "cache_write_tokens": 5}
+    assert dialect.usage_from_json(RESPONSES, answer(output=[], status="completed", usage=reported)) == (
+        Usage(9, 2, 3, False, 5)
+    )
 
 
 @pytest.mark.parametrize("bad", [1e30, -5, "12", True, 1.5, TOKENS_MAX + 1, [], None])
