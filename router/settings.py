@@ -27,6 +27,10 @@ class Settings(GovernanceSettings):
         (), description="Addresses or networks whose X-Forwarded-For names the client; comma-separated."
     )
 
+    metrics_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.0/8", "::1"), description="Addresses or networks that may read /metrics; comma-separated."
+    )
+
     providers: Path | None = Field(None, description="A providers.yaml that alone defines providers and models.")
     allow_insecure_upstreams: bool = Field(False, description="Production: accept plain-http or loopback upstreams.")
     simulator: Literal["auto", "on", "off"] = Field(
@@ -73,12 +77,12 @@ class Settings(GovernanceSettings):
     )
     mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "metrics_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for part in value:

@@ -1,5 +1,10 @@
-"""Public surface names, once: dialects, routes, headers, exit codes. `docs/api.md` is generated from this file."""
+"""Public surface names, once: dialects, routes, headers, exit codes. `docs/api.md` is generated from this file.
 
+The gateway's dispatcher, the web application, templates and mails take their addresses from here. The verbs of the
+command line are not listed: the tree in `router/cli/main.py` is their one place, and the page is made by walking it.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -15,15 +20,15 @@ class Dialect(StrEnum):
 class Endpoint(StrEnum):
     """What is asked for, independent of the dialect's path."""
 
-    CHAT = "chat"  # POST /v1/chat/completions
-    COMPLETIONS = "completions"  # POST /v1/completions
-    EMBEDDINGS = "embeddings"  # POST /v1/embeddings
-    RESPONSES = "responses"  # POST /v1/responses
-    MESSAGES = "messages"  # POST /v1/messages
-    COUNT_TOKENS = "count_tokens"  # POST /v1/messages/count_tokens
-    GENERATE = "generate"  # POST /{v1,v1beta}/models/M:generateContent
-    STREAM_GENERATE = "stream_generate"  # POST /{v1,v1beta}/models/M:streamGenerateContent
-    GOOGLE_COUNT_TOKENS = "google_count_tokens"  # POST /{v1,v1beta}/models/M:countTokens
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+    GENERATE = "generate"
+    STREAM_GENERATE = "stream_generate"
+    GOOGLE_COUNT_TOKENS = "google_count_tokens"
 
 
 ENDPOINT_DIALECT: dict[Endpoint, Dialect] = {
@@ -82,46 +87,191 @@ EXIT_MEANING: dict[Exit, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A public route: what `docs/api.md` prints and what the dispatcher matches."""
+    """A public address. `meaning` says by method (`GET`, or `GET, HEAD` for two alike) what it does."""
 
-    method: str
     template: str
-    meaning: str
-    dialects: tuple[Dialect, ...] = ()
+    meaning: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """The address as links name it; only `at` fills a template."""
+        return self.template
+
+    def at(self, **values: object) -> str:
+        """The address with its template filled."""
+        return self.template.format(**values)
 
 
-GATEWAY_PATHS: dict[Endpoint, Path] = {
-    Endpoint.CHAT: Path("POST", "/v1/chat/completions", "Chat completion, streaming or not.", (Dialect.OPENAI,)),
-    Endpoint.COMPLETIONS: Path("POST", "/v1/completions", "Text completion, streaming or not.", (Dialect.OPENAI,)),
-    Endpoint.EMBEDDINGS: Path("POST", "/v1/embeddings", "Embeddings.", (Dialect.OPENAI,)),
-    Endpoint.RESPONSES: Path("POST", "/v1/responses", "Response, streaming or not; never stored.", (Dialect.OPENAI,)),
-    Endpoint.MESSAGES: Path("POST", "/v1/messages", "Message, streaming or not.", (Dialect.ANTHROPIC,)),
-    Endpoint.COUNT_TOKENS: Path("POST", "/v1/messages/count_tokens", "Count a message's tokens.", (Dialect.ANTHROPIC,)),
-    Endpoint.GENERATE: Path("POST", "/v1beta/models/{model}:generateContent", "Generate; /v1 too.", (Dialect.GOOGLE,)),
-    Endpoint.STREAM_GENERATE: Path(
-        "POST",
-        "/v1beta/models/{model}:streamGenerateContent",
-        "Stream as JSON array, or `?alt=sse`; /v1 too.",
-        (Dialect.GOOGLE,),
-    ),
-    Endpoint.GOOGLE_COUNT_TOKENS: Path(
-        "POST", "/v1beta/models/{model}:countTokens", "Count a prompt's tokens; /v1 too.", (Dialect.GOOGLE,)
-    ),
-}
+def paths(group: type) -> list[Path]:
+    """All that a group below names, in its order."""
+    return [value for value in vars(group).values() if isinstance(value, Path)]
+
 
 MODELS_PATH = Path(
-    "GET",
     "/v1/models",
-    "Models that the account's data policy allows, each with its providers' data policies; "
-    "by `anthropic-version` or `x-goog-api-key` in those shapes, else OpenAI's. `/v1/models/{model}` shows one.",
-    tuple(Dialect),
+    {
+        "GET": "Models that the account's data policy allows, each with its providers' data policies; "
+        "by `anthropic-version` or `x-goog-api-key` in those shapes, else OpenAI's. `/v1/models/{model}` shows one."
+    },
 )
+GOOGLE_MODELS_PATH = Path("/v1beta/models", {"GET": "The same in Google's shape. `/v1beta/models/{model}` shows one."})
+_GOOGLE_MODEL = f"{GOOGLE_MODELS_PATH}/{{model}}"
 
-SERVICE_PATHS: tuple[Path, ...] = (
-    Path("GET", "/healthz", "200 while the process runs."),
-    Path("GET", "/readyz", "200 when the service answers; 503 with the reasons while it doesn't."),
-    Path("GET", "/metrics", "Prometheus metrics; no personal data or model content in labels."),
-)
+GATEWAY_PATHS: dict[Endpoint, Path] = {
+    Endpoint.CHAT: Path("/v1/chat/completions", {"POST": "Chat completion, streaming or not."}),
+    Endpoint.COMPLETIONS: Path("/v1/completions", {"POST": "Text completion, streaming or not."}),
+    Endpoint.EMBEDDINGS: Path("/v1/embeddings", {"POST": "Embeddings."}),
+    Endpoint.RESPONSES: Path("/v1/responses", {"POST": "Response, streaming or not; never stored."}),
+    Endpoint.MESSAGES: Path("/v1/messages", {"POST": "Message, streaming or not."}),
+    Endpoint.COUNT_TOKENS: Path("/v1/messages/count_tokens", {"POST": "Count a message's tokens."}),
+    Endpoint.GENERATE: Path(f"{_GOOGLE_MODEL}:generateContent", {"POST": "Generate; /v1 too."}),
+    Endpoint.STREAM_GENERATE: Path(
+        f"{_GOOGLE_MODEL}:streamGenerateContent", {"POST": "Stream as JSON array, or `?alt=sse`; /v1 too."}
+    ),
+    Endpoint.GOOGLE_COUNT_TOKENS: Path(f"{_GOOGLE_MODEL}:countTokens", {"POST": "Count a prompt's tokens; /v1 too."}),
+}
+
+# Whatever else lies below these is the gateway's too, and is refused in this dialect; the first that fits counts.
+GATEWAY_PREFIXES: dict[str, Dialect] = {
+    "/v1/messages/": Dialect.ANTHROPIC,
+    "/v1/": Dialect.OPENAI,
+    "/v1beta/": Dialect.GOOGLE,
+    "/upload/": Dialect.GOOGLE,
+}
+_ACCOUNT = "/v1/account"
+# But for these, which are the web application's and answer problem+json.
+JSON_PREFIXES = (f"{_ACCOUNT}/", "/v1/privacy/", "/v1/receipts/")
+
+
+class Account:
+    """The account as JSON. `docs/api.md` has each one's fields from the OpenAPI document."""
+
+    SIGN_UP = Path(
+        f"{_ACCOUNT}/sign-up",
+        {
+            "POST": "Start an account. The answer is the same whether the address is known or not; a mail says how to go on."
+        },
+    )
+    CONFIRM = Path(f"{_ACCOUNT}/confirm", {"POST": "Confirm the address with the token of the mail; works once."})
+    SIGN_IN = Path(f"{_ACCOUNT}/sign-in", {"POST": "A session token, to be sent as `Authorization: Bearer`."})
+    SIGN_OUT = Path(f"{_ACCOUNT}/sign-out", {"POST": "End this session."})
+    PASSWORD_RESET = Path(
+        f"{_ACCOUNT}/password-reset",
+        {"POST": "Mail a link to choose a new password. The answer is the same whether the address is known or not."},
+    )
+    PASSWORD_RESET_CONFIRM = Path(
+        f"{_ACCOUNT}/password-reset/confirm",
+        {"POST": "Set a new password with the token of the mail; every session ends."},
+    )
+    ME = Path(f"{_ACCOUNT}/me", {"GET": "Who is signed in."})
+    KEYS = Path(
+        f"{_ACCOUNT}/keys",
+        {
+            "GET": "The account's API keys, newest first, revoked ones too.",
+            "POST": "Create an API key; `secret` is shown this once.",
+        },
+    )
+    KEY = Path(
+        f"{_ACCOUNT}/keys/{{key_id}}",
+        {"PATCH": "Rename a key, or change its data policy.", "DELETE": "Revoke a key: it is refused from now on."},
+    )
+    USAGE = Path(
+        f"{_ACCOUNT}/usage",
+        {
+            "GET": "Balance, totals by day and model, and single requests, newest first; "
+            "the next page begins at `next_before`."
+        },
+    )
+    DATA_POLICY = Path(
+        f"{_ACCOUNT}/data-policy",
+        {
+            "GET": "Which providers may see this account's data: only what is set, and `allow_store`.",
+            "PUT": "Replace the data policy, in the spelling of a request's `provider` object, with `allow_store` beside it.",
+        },
+    )
+
+
+_PORTAL = "/portal"
+
+
+class Portal:
+    """Pages for people; a POST is a form that one of these pages sent."""
+
+    ROOT = Path(_PORTAL, {"GET": "To the overview."})
+    OVERVIEW = Path(f"{_PORTAL}/", {"GET": "Balance, usage of 30 days by model, last requests."})
+    SIGN_UP = Path(
+        f"{_PORTAL}/sign-up",
+        {"GET": "Create an account.", "POST": "The same page follows whether the address is known or not."},
+    )
+    CONFIRM = Path(
+        f"{_PORTAL}/confirm",
+        {
+            "GET": "Shows a button: what opens links in mails to look for harm must not use them up.",
+            "POST": "Confirms the address.",
+        },
+    )
+    SIGN_IN = Path(
+        f"{_PORTAL}/sign-in",
+        {"GET": "Sign in.", "POST": "Begins a session under a new id; one that this browser had before ends."},
+    )
+    SIGN_OUT = Path(f"{_PORTAL}/sign-out", {"POST": "Ends the session, here and in the database."})
+    PASSWORD_RESET = Path(
+        f"{_PORTAL}/password-reset",
+        {
+            "GET": "With the token of a mail, asks for the new password; without, for the address.",
+            "POST": "The same page follows whether the address is known or not.",
+        },
+    )
+    PASSWORD_RESET_CONFIRM = Path(
+        f"{_PORTAL}/password-reset/confirm", {"POST": "Sets the password; every session ends."}
+    )
+    PASSWORD = Path(
+        f"{_PORTAL}/password",
+        {"GET": "Change the password.", "POST": "Changes the password; other sessions end."},
+    )
+    KEYS = Path(
+        f"{_PORTAL}/keys",
+        {
+            "GET": "The account's keys, and a form for a new one.",
+            "POST": "Creates a key and shows its secret, this once.",
+        },
+    )
+    KEY = Path(f"{_PORTAL}/keys/{{key_id}}", {"GET": "Rename a key.", "POST": "Renames a key."})
+    KEY_REVOKE = Path(
+        f"{_PORTAL}/keys/{{key_id}}/revoke", {"GET": "Asks before a key is revoked.", "POST": "Revokes a key."}
+    )
+    DATA_POLICY = Path(
+        f"{_PORTAL}/data-policy",
+        {
+            "GET": "Which providers may see the account's data, and what that leaves.",
+            "POST": "Replaces the account's data policy.",
+        },
+    )
+    ROLE = Path(f"{_PORTAL}/role", {"GET": "Which role a person holds, and what it may see."})
+    STATUS = Path(
+        f"{_PORTAL}/status", {"GET": "Readiness, and every provider with its state and data policy; for operators."}
+    )
+
+
+class Service:
+    """What operators, their tools and browsers ask for."""
+
+    ROOT = Path("/", {"GET, HEAD": "To the portal."})
+    HEALTHZ = Path("/healthz", {"GET, HEAD": "200 while the process runs."})
+    READYZ = Path(
+        "/readyz", {"GET, HEAD": "200 when the service answers; 503 with the reasons, in our words, while it doesn't."}
+    )
+    METRICS = Path(
+        "/metrics",
+        {
+            "GET, HEAD": "Prometheus metrics of all processes, for loopback and private addresses; "
+            "no personal data or model content in labels."
+        },
+    )
+    OPENAPI = Path("/openapi.json", {"GET, HEAD": "The account API as an OpenAPI document."})
+    STYLESHEET = Path("/static/site.css", {"GET, HEAD": "Our style sheet."})
+    ICON = Path("/static/icon.svg", {"GET, HEAD": "Our icon."})
+    FAVICON = Path("/favicon.ico", {"GET, HEAD": "Our icon."})
+
 
 # Provider-side state that is not offered, by the path's first segments, and why (policy section 3).
 NOT_OFFERED: dict[str, str] = {

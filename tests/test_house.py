@@ -38,6 +38,17 @@ def test_the_rule_would_find_one() -> None:
     assert calls("def f(body):\n    log(body.expose())\n", "expose") == [2]
 
 
+def test_what_may_serve_waits_for_no_disk_to_report_an_event() -> None:
+    """`emit` waits; every caller in the router runs on the loop that serves requests."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources()
+        if str(path.relative_to(ROOT)).startswith("router/")
+        for line in calls(path.read_text(), "emit")
+    ]
+    assert found == []
+
+
 def test_no_raw_sql_on_declared_tables() -> None:
     """Raw SQL goes round the declared uses; what is left is a lock and pragmas."""
     found = []

@@ -125,7 +125,7 @@ async def set_tier(db: Database, account_id: UUID, tier: str, *, bump: Callable[
 async def close_account(db: Database, account_id: UUID, *, bump: Callable[[], None]) -> None:
     """Close the account: no key of it is accepted, nobody signs in to it. Raises NotFound, also where it is closed."""
     await _change(db, account_id, bump, closed_at=clock.now())
-    events.emit("account:account:closed", {"account_id": str(account_id)})
+    await events.emit_async("account:account:closed", {"account_id": str(account_id)})
 
 
 async def _change(db: Database, account_id: UUID, bump: Callable[[], None], **values: object) -> None:

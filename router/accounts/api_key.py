@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Uuid, func, select
@@ -90,6 +90,13 @@ class NewKey:
         return f"<NewKey {self.id} ***>"
 
 
+class KeyChanges(TypedDict, total=False):
+    """What to change of a key: a new name, or its own constraints (None takes them away)."""
+
+    name: str
+    data_policy: Policy | None
+
+
 def check_name(name: str) -> str:
     """A key's name: one printable line of 1 to 80 characters. Raises Rejected."""
     plain = name.strip()
@@ -142,7 +149,7 @@ class ApiKeys:
                 to = await person.email.open(DataUse.NOTICES)
                 await enqueue(session, self._keys, subject_id, "key-created", to, values, f"key-created:{made.id}")
         # A crash here: the key exists, and nobody has its secret; it is revoked like any other.
-        events.emit("account:api_key:created", {"account_id": str(account_id), "api_key_id": str(made.id)})
+        await events.emit_async("account:api_key:created", {"account_id": str(account_id), "api_key_id": str(made.id)})
         return made
 
     async def list(self, account_id: UUID) -> list[KeyView]:
@@ -162,19 +169,22 @@ class ApiKeys:
             for row in rows
         ]
 
-    async def rename(self, account_id: UUID, key_id: UUID, name: str) -> None:
-        """Raises NotFound for a key that isn't the account's, or is revoked; Rejected."""
-        plain = check_name(name)
-        async with self._db.transaction(DataUse.SERVICE) as session:
-            await seal(self._keys, await _live(session, account_id, key_id), name=plain)
+    async def change(self, account_id: UUID, key_id: UUID, changes: KeyChanges) -> None:
+        """Change what is named, all of it or nothing; every serving process follows at once.
 
-    async def set_policy(self, account_id: UUID, key_id: UUID, policy: Policy | None) -> None:
-        """Replace the key's own constraints; every serving process follows at once. Raises NotFound, Rejected."""
-        checked = check_policy(policy)
+        Raises NotFound for a key that isn't the account's, or is revoked; Rejected.
+        """
+        name = check_name(changes["name"]) if "name" in changes else None
+        policy = check_policy(changes.get("data_policy"))
         async with self._db.transaction(DataUse.SERVICE) as session:
-            (await _live(session, account_id, key_id)).data_policy = checked
-        # A crash here: other processes notice when what they know grows old (`principal_cache_seconds`).
-        self._bump()
+            row = await _live(session, account_id, key_id)
+            if name is not None:
+                await seal(self._keys, row, name=name)
+            if "data_policy" in changes:
+                row.data_policy = policy
+        if "data_policy" in changes:
+            # A crash here: other processes notice when what they know grows old (`principal_cache_seconds`).
+            self._bump()
 
     async def revoke(self, account_id: UUID, key_id: UUID) -> None:
         """Refuse the key from now on. Raises NotFound for a key that isn't the account's, or is revoked already."""
@@ -182,7 +192,7 @@ class ApiKeys:
             (await _live(session, account_id, key_id)).revoked_at = clock.now()
         # A crash here: other processes notice when what they know grows old (`principal_cache_seconds`).
         self._bump()
-        events.emit("account:api_key:revoked", {"account_id": str(account_id), "api_key_id": str(key_id)})
+        await events.emit_async("account:api_key:revoked", {"account_id": str(account_id), "api_key_id": str(key_id)})
 
 
 async def _live(session: AsyncSession, account_id: UUID, key_id: UUID) -> ApiKey:

@@ -10,6 +10,7 @@ from governance.db import Database
 from governance.vault.blind_index import EmailIndex
 from governance.vault.keys import KeyStore
 from router.accounts.passwords import Passwords
+from router.surface import Portal
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,18 @@ class Links:
     base: str
 
     def confirm(self, token: str) -> str:
-        return f"{self.base}/portal/confirm?token={token}"
+        return f"{self.base}{Portal.CONFIRM}?token={token}"
 
     def reset(self, token: str = "") -> str:
-        return f"{self.base}/portal/password-reset" + (f"?token={token}" if token else "")
+        return f"{self.base}{Portal.PASSWORD_RESET}" + (f"?token={token}" if token else "")
 
     @property
     def sign_in(self) -> str:
-        return f"{self.base}/portal/sign-in"
+        return f"{self.base}{Portal.SIGN_IN}"
 
     @property
     def keys(self) -> str:
-        return f"{self.base}/portal/keys"
+        return f"{self.base}{Portal.KEYS}"
 
 
 @dataclass(frozen=True, slots=True)

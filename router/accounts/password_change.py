@@ -79,7 +79,7 @@ async def reset(desk: Desk, token: str, password: str) -> UUID:
         await void(session, subject_id, Purpose.CONFIRM)
         await end_sessions(session, subject_id)
         await _set(desk, session, found, password_hash)
-    events.emit("account:password:reset", {"subject_id": str(subject_id)})
+    await events.emit_async("account:password:reset", {"subject_id": str(subject_id)})
     return subject_id
 
 
@@ -103,4 +103,4 @@ async def change_password(desk: Desk, subject_id: UUID, current: str, password: 
         await void(session, subject_id, Purpose.RESET)
         await end_sessions(session, subject_id, keep=session_id)
         await _set(desk, session, found, password_hash)
-    events.emit("account:password:changed", {"subject_id": str(subject_id)})
+    await events.emit_async("account:password:changed", {"subject_id": str(subject_id)})

@@ -115,7 +115,7 @@ async def set_role(db: Database, subject_id: UUID, role: Role, *, bump: Callable
         )
     if changed is None:
         raise NotFound("There is no such person.")
-    events.emit("account:role:changed", {"subject_id": str(subject_id), "role": role.value})
+    await events.emit_async("account:role:changed", {"subject_id": str(subject_id), "role": role.value})
     # A crash before this line: other processes notice when their cached keys grow old.
     bump()
 

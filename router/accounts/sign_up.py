@@ -16,7 +16,7 @@ from governance.vault.blind_index import normalise_email
 from governance.vault.columns import seal
 from router.accounts.account import DEFAULT_TIER, Account
 from router.accounts.desk import Desk, even_time
-from router.accounts.one_time import Purpose, issue, redeem
+from router.accounts.one_time import Purpose, issue, look_up, redeem
 from router.accounts.passwords import check_password
 from router.accounts.person import Person, person_of
 from router.accounts.roles import Role
@@ -27,11 +27,10 @@ ANSWER = "If the address can be used, a mail is on its way to it. Open the link 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """Whose address was confirmed. `first`: it wasn't before, so a welcome grant may be due (once per account)."""
+    """Whose address was confirmed."""
 
     account_id: UUID
     subject_id: UUID
-    first: bool
 
 
 async def sign_up(desk: Desk, email: str, password: str) -> str:
@@ -114,6 +113,13 @@ async def _tell_owner(desk: Desk, subject_id: UUID) -> None:
         await enqueue(session, desk.keys, subject_id, "existing-account", to, values, key)
 
 
+async def unconfirmed_account(desk: Desk, token: str) -> UUID | None:
+    """The account that this link would confirm for the first time; the link stays usable. Raises Rejected."""
+    async with desk.db.session(DataUse.AUTHENTICATION) as session:
+        person = await person_of(session, await look_up(session, token, Purpose.CONFIRM))
+    return person.account_id if person is not None and person.email_confirmed_at is None else None
+
+
 async def confirm(desk: Desk, token: str) -> Confirmed:
     """Confirm the address that the link was sent to. Raises Rejected for a link that doesn't work (any more)."""
     async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
@@ -121,9 +127,7 @@ async def confirm(desk: Desk, token: str) -> Confirmed:
         person = await person_of(session, subject_id)
         if person is None:
             raise Rejected("This link doesn't work.", field="token")
-        first = person.email_confirmed_at is None
-        if first:
-            person.email_confirmed_at = clock.now()
-        confirmed = Confirmed(person.account_id, subject_id, first)
-    events.emit("account:email:confirmed", {"subject_id": str(subject_id)})
+        person.email_confirmed_at = person.email_confirmed_at or clock.now()
+        confirmed = Confirmed(person.account_id, subject_id)
+    await events.emit_async("account:email:confirmed", {"subject_id": str(subject_id)})
     return confirmed

@@ -95,7 +95,7 @@ class Service:
             purse=purse,
             limiter=limiter,
             proxies=proxies,
-            metrics=Metrics(),
+            metrics=Metrics(REGISTRY),
             body_bytes_max=settings.body_bytes_max,
             answer_bytes_max=settings.upstream_answer_bytes_max,
         )

@@ -95,7 +95,7 @@ class Committer:
                 done.lost = segment.appended - segment.committed
             if not segment.complete:
                 return done
-            self._finish(segment)
+            await self._finish(segment)
             writer.segments.popleft()
             if done.lost:
                 return done
@@ -128,7 +128,7 @@ class Committer:
             while (await self._step(segment))[0].records:
                 pass
             records += segment.committed
-            self._finish(segment)
+            await self._finish(segment)
         # A crash here leaves open leases and a free lock: the next adopter finds no segment and goes on below.
         returned = await self.close_leases(process_id)
         journal.lock_path(self._folder, process_id).unlink(missing_ok=True)
@@ -136,7 +136,7 @@ class Committer:
         adopted.records += records
         adopted.returned_microcredits += returned
         if segments or returned:
-            events.emit(
+            await events.emit_async(
                 "journal:orphan:adopted",
                 {"process": str(process_id), "records": records, "returned_microcredits": returned},
             )
@@ -158,7 +158,7 @@ class Committer:
             ids = await lease.aged(session, folder_id, clock.now() - self._ttl)
             adopted.returned_microcredits += await lease.close(session, ids)
         if ids:
-            events.emit("lease:aged:returned", {"leases": len(ids)})
+            await events.emit_async("lease:aged:returned", {"leases": len(ids)})
 
     async def _step(self, segment: Segment) -> tuple[Committed, bool]:
         """Commit a segment's next batch; without records when there is none, and False where damage ends it there."""
@@ -173,15 +173,19 @@ class Committer:
         if damaged:
             kept, dropped = segment.committed, segment.bytes_left()
             stem: str = segment.path.stem
-            events.emit("journal:tail:truncated", {"segment": stem, "records_kept": kept, "bytes_dropped": dropped})
+            await events.emit_async(
+                "journal:tail:truncated", {"segment": stem, "records_kept": kept, "bytes_dropped": dropped}
+            )
         return Committed(), not damaged
 
-    def _finish(self, segment: Segment) -> None:
+    async def _finish(self, segment: Segment) -> None:
         """Every record that can be committed is: delete the file. A crash before this reads it once more."""
         if segment.unreadable:
             # Sealed under a money key that this service doesn't have: kept for the operator, out of the readers' way.
             segment.path.replace(segment.path.with_suffix(".unreadable"))
-            events.emit("journal:record:unreadable", {"segment": segment.path.stem, "records": segment.unreadable})
+            await events.emit_async(
+                "journal:record:unreadable", {"segment": segment.path.stem, "records": segment.unreadable}
+            )
         else:
             with contextlib.suppress(FileNotFoundError):
                 segment.path.unlink()
@@ -194,7 +198,7 @@ class Committer:
             await usage_log.add(session, opened.rows)
         # A crash here has committed them: the next reader finds their entries and skips them.
         for request_id in conflicts:
-            events.emit("ledger:charge:conflict", {"request": str(request_id)})
+            await events.emit_async("ledger:charge:conflict", {"request": str(request_id)})
         done = Committed(records=len(payloads), unreadable=opened.unreadable)
         for money in opened.money:
             entry = done.leases.setdefault(money.lease_id, LeaseCommit())
@@ -222,7 +226,7 @@ class Committer:
                 # Art. 17: the subject is erased. The money is posted, the rest is noise.
                 continue
             except SealBroken:
-                events.emit("journal:usage:unreadable", {"request": str(money.request_id)})
+                await events.emit_async("journal:usage:unreadable", {"request": str(money.request_id)})
         return _Opened(opened, rows, len(payloads) - len(opened))
 
 

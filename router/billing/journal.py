@@ -17,10 +17,15 @@ A segment is a row of records, integers big-endian:
 
 Both envelopes are bound to the record id, so halves can't be swapped. After an erasure B can't be opened any more, and
 replay posts the money alone. The subject's random id stands in A because it names the key of B.
+
+Room comes first: before a request is served, room for its record is promised out of segments whose blocks are allocated
+already, so a disk that fills up meanwhile can't refuse the record. The blocks lie behind the end of the file (fallocate
+with KEEP_SIZE): its length is what was written, for a reader as after a crash.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -44,8 +49,11 @@ from router.billing.meter_event import MeterEvent
 MONEY_KEY = "journal-money"
 """Name of the service key of envelope A."""
 
-RECORD_BYTES_MAX = 256 * 1024
-_CHUNK = 2 * RECORD_BYTES_MAX
+RECORD_BYTES_MAX = 4096
+"""Of a whole record. The names in it are bounded where they come from; the usual record is a tenth of this."""
+
+_CHUNK = 512 * 1024
+_FALLOC_FL_KEEP_SIZE = 1  # fallocate(2)
 _HEAD = struct.Struct(">II")
 _PREFIX = struct.Struct(">16sI")
 _MONEY = struct.Struct(">16s16s16s16sQ")
@@ -106,7 +114,7 @@ def seal_record(event: MeterEvent, lease_id: UUID, money_key: Key, subject_key: 
     first = envelope.seal(money_key, money, b"jrnA" + record_id)
     second = envelope.seal(subject_key or money_key, _encoder.encode(rest), b"jrnB" + record_id)
     payload = _PREFIX.pack(record_id, len(first)) + first + second
-    if len(payload) > RECORD_BYTES_MAX:
+    if _HEAD.size + len(payload) > RECORD_BYTES_MAX:
         raise ValueError("a meter event is too large for the journal")
     length = len(payload).to_bytes(4, "big")
     return length + zlib.crc32(payload, zlib.crc32(length)).to_bytes(4, "big") + payload
@@ -175,7 +183,7 @@ def parse(data: bytes, limit: int) -> tuple[list[bytes], int, Tail]:
         if at + _HEAD.size > len(data):
             return payloads, at, Tail.SHORT
         length, checksum = _HEAD.unpack_from(data, at)
-        if not 0 < length <= RECORD_BYTES_MAX:
+        if not 0 < length <= RECORD_BYTES_MAX - _HEAD.size:
             return payloads, at, Tail.CORRUPT
         end = at + _HEAD.size + length
         if end > len(data):
@@ -284,6 +292,25 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _allocate(handle: int, size: int) -> None:
+    """Give the file blocks behind its end, without making it longer. Raises OSError where there are too few."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    while libc.fallocate(handle, _FALLOC_FL_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(size)):
+        number = ctypes.get_errno()
+        if number == errno.EOPNOTSUPP:
+            # This file system can't put blocks aside: that there are enough now is all that can be known.
+            found = os.fstatvfs(handle)
+            if found.f_bavail * found.f_frsize >= size:
+                return
+            number = errno.ENOSPC
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+
+
 @dataclass(slots=True)
 class JournalWriter:
     """Appends records. Owned by one process and one event loop; raises RuntimeError once closed."""
@@ -298,8 +325,13 @@ class JournalWriter:
     _lock: int = -1
     _handle: int = -1
     _size: int = 0
+    _room: int = 0
+    """Bytes of the open segment that were allocated; 0 where it was opened for a record that nobody had announced."""
     _opened: float = 0.0
     _next: int = 0
+    _spares: deque[tuple[Path, int]] = field(default_factory=deque)
+    """Allocated segments, empty yet: path and descriptor."""
+    _promised: int = 0
     _unsynced: list[int] = field(default_factory=list)
     _dirty: bool = False
 
@@ -320,6 +352,22 @@ class JournalWriter:
     def closed(self) -> bool:
         return self._lock < 0
 
+    def promise(self) -> bool:
+        """Put room for one record aside until `redeem`; False where `make_room` comes first. No I/O."""
+        if self._promised >= self._records(self._room - self._size) + self._records_spare():
+            return False
+        self._promised += 1
+        return True
+
+    def redeem(self) -> None:
+        """A promised record was appended, or isn't coming."""
+        self._promised -= 1
+
+    def make_room(self) -> None:
+        """Allocate until one more record can be promised. Raises OSError where the disk hasn't got it."""
+        while self._promised >= self._records(self._room - self._size) + self._records_spare():
+            self._add_spare()
+
     def append(self, record: bytes) -> None:
         """One record, by one write. It survives the process from here on, the machine from the next `flush` on.
 
@@ -327,48 +375,88 @@ class JournalWriter:
         """
         if self.closed:
             raise RuntimeError("the journal is closed")
-        if self._handle >= 0 and self._size >= self.segment_bytes:
+        if self._size and self._size + len(record) > self.segment_bytes:
             self.rotate()
-        if self._handle < 0:
-            self._open_segment()
-        try:
-            written = os.write(self._handle, record)
-            if written != len(record):
-                raise OSError(errno.ENOSPC, "short write")
-        except OSError:
-            self._abandon()
-            raise
+        while True:
+            if self._handle < 0:
+                self._open_segment()
+            try:
+                written = os.write(self._handle, record)
+                if written != len(record):
+                    raise OSError(errno.ENOSPC, "short write")
+                break
+            except OSError:
+                # Never write behind half a record.
+                self.rotate()
+                if not self._spares:
+                    raise
         # A crash here leaves a whole record: the next process posts it.
         self._size += written
         self._dirty = True
         self.segments[-1].appended += 1
 
-    def _open_segment(self) -> None:
+    def _records(self, room: int) -> int:
+        """How many records fit into so many bytes for certain. An end too short for one isn't missed: none was promised."""
+        return max(0, room) // RECORD_BYTES_MAX
+
+    def _records_spare(self) -> int:
+        return len(self._spares) * self._records(self._allocation)
+
+    @property
+    def _allocation(self) -> int:
+        return max(self.segment_bytes, RECORD_BYTES_MAX)
+
+    def _add_spare(self) -> None:
+        path = self._next_path()
+        handle = _create(path)
+        try:
+            _allocate(handle, self._allocation)
+        except OSError:
+            os.close(handle)
+            path.unlink()
+            raise
+        # A crash from here on leaves an empty segment: the adopter deletes it.
+        self._spares.append((path, handle))
+
+    def _next_path(self) -> Path:
         path = self.folder / f"{self.process_id}-{self._next}.journal"
-        self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         self._next += 1
+        return path
+
+    def _open_segment(self) -> None:
+        if self._spares:
+            path, self._handle = self._spares.popleft()
+            self._room = self._allocation
+        else:
+            path = self._next_path()
+            self._handle = _create(path)
+            self._room = 0
         self._size = 0
         self._opened = time.monotonic()
         self.segments.append(Segment(path, complete=False))
 
-    def _abandon(self) -> None:
-        """After a failed write: cut the half record off, and never write behind it."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._handle, self._size)
-        self.rotate()
-
     def rotate(self) -> None:
-        """End the segment; the next record opens another."""
+        """End the segment after its last whole record and free what is allocated behind; the next opens another."""
         if self._handle >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, self._size)
             self._unsynced.append(self._handle)
             self._handle = -1
+            self._size = self._room = 0
             self._dirty = True
             self.segments[-1].complete = True
 
-    def rotate_if_due(self) -> None:
+    def retire(self) -> None:
+        """End the segment once what is promised has room elsewhere. Raises OSError where there is none: it goes on."""
+        if self._handle >= 0:
+            while self._promised > self._records_spare():
+                self._add_spare()
+            self.rotate()
+
+    def retire_if_due(self) -> None:
         """End a segment that has been open long enough, so that what is committed doesn't rest here any longer."""
         if self._handle >= 0 and time.monotonic() - self._opened >= self.segment_seconds:
-            self.rotate()
+            self.retire()
 
     async def flush(self) -> None:
         """Everything appended so far survives a loss of power (fdatasync, in a thread). One caller at a time."""
@@ -395,6 +483,10 @@ class JournalWriter:
         for handle in self._unsynced:
             os.close(handle)
         self._unsynced = []
+        for path, handle in self._spares:
+            os.close(handle)
+            path.unlink(missing_ok=True)
+        self._spares.clear()
         if remove and not self.segments:
             lock_path(self.folder, self.process_id).unlink(missing_ok=True)
         os.close(self._lock)

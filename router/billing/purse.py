@@ -16,6 +16,7 @@ One event loop owns a purse; its public methods without `await` run to their end
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from governance import events
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import ValueAPIError
@@ -122,6 +124,15 @@ class Reservation:
         return f"<Reservation {self.amount_microcredits} {'open' if self._open else 'done'}>"
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """A charge on its way into the journal."""
+
+    reservation: Reservation
+    record: bytes
+    charge_microcredits: int
+
+
 class Purse:
     """Made by `open`, ended by `aclose`."""
 
@@ -148,6 +159,8 @@ class Purse:
         self._recall_seen = recall.recall()
         self._recalled_at = self._renewed_at = self._adopted_at = time.monotonic()
         self._refused_until = 0.0
+        self._owed: deque[_Owed] = deque()
+        self._owed_said = 0
         self._stopping = asyncio.Event()
         self._committing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -182,6 +195,8 @@ class Purse:
         held = self._held.get(account_id)
         if held is None or amount_microcredits > held.free or not held.stored or self._refusal() is not None:
             return None
+        if not self._writer.promise():
+            return None
         held.reserved += amount_microcredits
         held.last_used = time.monotonic()
         return Reservation(held, amount_microcredits)
@@ -189,17 +204,19 @@ class Purse:
     async def reserve(self, account_id: UUID, amount_microcredits: int) -> Reservation:
         """Reserve, putting Credits aside durably first where the process holds too few.
 
-        Raises TooFewCredits (402), or Unavailable (503) where the database or the journal can't keep up.
+        Raises TooFewCredits (402), or Unavailable (503) where the database or the journal can't keep up, or where the
+        disk has no room for the record that the request will end in.
         """
         until = time.monotonic() + self._limits.recall_wait_s
         asked_at = 0.0
         while True:
-            reservation = self.try_reserve(account_id, amount_microcredits)
-            if reservation is not None:
-                return reservation
             refusal = self._refusal()
             if refusal is not None:
                 raise refusal
+            self._make_room()
+            reservation = self.try_reserve(account_id, amount_microcredits)
+            if reservation is not None:
+                return reservation
             held = self._held.get(account_id)
             if held is None:
                 held = self._held[account_id] = _Held(account_id)
@@ -230,29 +247,38 @@ class Purse:
             # The others answer within a tick of theirs; there is no event to wait for between processes.
             await asyncio.sleep(self._limits.tick_s)
 
-    def settle(self, reservation: Reservation, event: MeterEvent, key: Key | None) -> None:
+    def settle(self, reservation: Reservation, event: MeterEvent, key: Key | None, *, begun: bool = False) -> None:
         """Charge a request: one journal write, on the operating system's side when this returns.
 
         The charge may exceed the reservation. `key` is the open key of the event's subject, None where it has none.
-        Raises Unavailable where the disk refuses the record: the reservation stays open, and the caller must not send
-        the response's end. Raises RuntimeError for a second settle or another account's event.
+        Raises Unavailable where the disk refuses the record all the same: the caller must not send the response's end.
+        The reservation stays open then; or, where the response has `begun` and can't be taken back, the charge is owed:
+        the record is kept and tried again while the process lives, and the Credits stay reserved until it is written.
+        Raises RuntimeError for a second settle or another account's event.
         """
         if not reservation.open:
             raise RuntimeError("the reservation was settled or released already")
         held = reservation._held
         if event.account_id != held.account_id:
             raise RuntimeError("the event belongs to another account than the reservation")
-        record = journal.seal_record(event, held.id, self._money_key, key)
+        owed = _Owed(reservation, journal.seal_record(event, held.id, self._money_key, key), event.charge_microcredits)
         try:
-            self._writer.append(record)
+            self._write(owed)
         except OSError as error:
-            self._refused_until = time.monotonic() + 1.0
-            _log.error("journal:write:failed", errno=error.errno)
+            self._refused(error)
+            if begun:
+                reservation._open = False
+                self._owed.append(owed)
             raise Unavailable("The request can't be accounted for at this moment.", retry_after_s=1) from None
+
+    def _write(self, owed: _Owed) -> None:
+        self._writer.append(owed.record)
         # A crash from here on: the next process posts the charge, and gives the rest of the lease back.
-        reservation._open = False
-        held.reserved -= reservation.amount_microcredits
-        held.used += event.charge_microcredits
+        self._writer.redeem()
+        held = owed.reservation._held
+        owed.reservation._open = False
+        held.reserved -= owed.reservation.amount_microcredits
+        held.used += owed.charge_microcredits
         held.uncommitted += 1
         held.last_used = time.monotonic()
         self._uncommitted += 1
@@ -263,15 +289,16 @@ class Purse:
             raise RuntimeError("the reservation was settled or released already")
         held = reservation._held
         reservation._open = False
+        self._writer.redeem()
         held.reserved -= reservation.amount_microcredits
         held.last_used = time.monotonic()
         if self._held.get(held.account_id) is not held:
             self._forget(held)
 
     async def drain(self) -> None:
-        """Commit everything settled before this call. Raises what the database raises."""
+        """Commit everything settled before this call. Raises what the database raises, OSError on a full disk."""
         async with self._committing:
-            self._writer.rotate()
+            self._writer.retire()
             wanted = self._uncommitted
             while wanted > 0:
                 done = await self._committer.commit_own(self._writer)
@@ -289,9 +316,15 @@ class Purse:
             return
         self._stopping.set()
         await asyncio.gather(*self._loops, *self._steps, return_exceptions=True)
+        clean = False
+        try:
+            await self._write_owed()
+        except OSError as error:
+            self._refused(error)
+            lost = {"records": len(self._owed), "microcredits": sum(owed.charge_microcredits for owed in self._owed)}
+            await events.emit_async("billing:charge:lost", lost)
         # Nothing settles after this: an open reservation finds the journal closed.
         self._writer.rotate()
-        clean = False
         try:
             await self._writer.flush()
             await self.drain()
@@ -307,12 +340,24 @@ class Purse:
         now = time.monotonic()
         if self._stopping.is_set():
             return Unavailable("The server is shutting down.", retry_after_s=1)
-        if self._uncommitted >= self._limits.uncommitted_records_max or now < self._refused_until:
+        if self._owed or self._uncommitted >= self._limits.uncommitted_records_max or now < self._refused_until:
             return Unavailable("Charges can't be recorded fast enough at this moment.", retry_after_s=1)
         if now - self._renewed_at > self._limits.lease_ttl_s / 2:
             # Past the time to live another machine may return these leases: stop well before.
             return Unavailable("The ledger can't be reached at this moment.", retry_after_s=5)
         return None
+
+    def _make_room(self) -> None:
+        """Room in the journal for one more request, before it costs anything. Raises Unavailable on a full disk."""
+        try:
+            self._writer.make_room()
+        except OSError as error:
+            self._refused(error)
+            raise Unavailable("There is no room to record charges at this moment.", retry_after_s=5) from None
+
+    def _refused(self, error: OSError) -> None:
+        self._refused_until = time.monotonic() + 1.0
+        _log.error("journal:write:failed", errno=error.errno)
 
     async def _step(self, work: Coroutine[Any, Any, Hold]) -> Hold:
         """Run a database step to its end even if the caller goes away: a transaction isn't cancelled half way."""
@@ -374,11 +419,23 @@ class Purse:
         """Bring the journal to the disk every tick, however slow the database is."""
         while not self._stopping.is_set():
             try:
+                await self._write_owed()
                 await self._writer.flush()
             except OSError as error:
-                self._refused_until = time.monotonic() + 1.0
-                _log.error("journal:flush:failed", errno=error.errno)
+                self._refused(error)
             await self._pause(self._limits.tick_s)
+
+    async def _write_owed(self) -> None:
+        """Write what the disk refused after its response had begun. Raises OSError where it still does."""
+        if len(self._owed) > self._owed_said:
+            self._owed_said = len(self._owed)
+            await events.emit_async("billing:charge:owed", {"records": self._owed_said})
+        while self._owed:
+            self._write(self._owed[0])
+            self._owed.popleft()
+        if self._owed_said:
+            await events.emit_async("billing:charge:recorded", {"records": self._owed_said})
+            self._owed_said = 0
 
     async def _work_loop(self) -> None:
         while not self._stopping.is_set():
@@ -398,7 +455,8 @@ class Purse:
 
     async def _tick(self) -> bool:
         """One round; True where more records wait."""
-        self._writer.rotate_if_due()
+        with contextlib.suppress(OSError):  # a full disk: the segment goes on, with the room that it has
+            self._writer.retire_if_due()
         async with self._committing:
             done = await self._committer.commit_own(self._writer)
             self._apply(done)

@@ -1,32 +1,43 @@
-"""`docs/api.md`, generated from the public names: surface, edits, constraints, web routes, commands and settings."""
+"""`docs/api.md`, generated from the public names: surface, edits, constraints, the OpenAPI document, commands and settings."""
 
-from router.app.public import routes as web_routes
-from router.providers.constraints import FIELDS
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from router.cli import api_page_commands, api_page_json
+from router.providers.constraints import FIELDS, header
+from router.providers.dialects.anthropic import BETAS
 from router.providers.edits import EDITS
 from router.settings import Settings
 from router.surface import (
+    ENDPOINT_DIALECT,
     EXIT_MEANING,
     GATEWAY_PATHS,
+    GOOGLE_MODELS_PATH,
     HEADER_MEANING,
     MODELS_PATH,
     NOT_OFFERED,
-    SERVICE_PATHS,
-    Header,
+    Path,
+    Portal,
+    Service,
+    paths,
 )
 from router.web.app import create_routes
 
 
-def markdown(verbs: dict[str, str]) -> str:
-    """The whole page."""
+def markdown(command: Any) -> str:
+    """The whole page; `command` is the root of the command line."""
     out = [
         "# API, command line and settings",
         "",
         "Generated from the program's own names (`make docs`); CI fails when it is stale.",
         "",
+        "## Gateway",
+        "",
     ]
-    out += ["## Gateway", "", "| path | what | dialect |", "|---|---|---|"]
-    for path in (*GATEWAY_PATHS.values(), MODELS_PATH):
-        out.append(f"| `{path.method} {path.template}` | {path.meaning} | {', '.join(path.dialects)} |")
+    out += ["| path | what | dialect |", "|---|---|---|"]
+    for endpoint, path in GATEWAY_PATHS.items():
+        out += [f"{row} {ENDPOINT_DIALECT[endpoint]} |" for row in _rows([path])]
+    out += [f"{row} all |" for row in _rows([MODELS_PATH])] + [f"{row} google |" for row in _rows([GOOGLE_MODELS_PATH])]
     out += [
         "",
         "The key goes into `Authorization: Bearer`, `x-api-key` or `x-goog-api-key` on any of them, never into the URL.",
@@ -36,10 +47,13 @@ def markdown(verbs: dict[str, str]) -> str:
     out += [f"- `{prefix}`: {why}" for prefix, why in NOT_OFFERED.items()]
     out += ["", "### Which providers may see the data", ""]
     out += [
-        "A request's `provider` object takes these fields; each is also a request header",
-        f"(`{Header.CONSTRAINT_PREFIX}` and the field with dashes). Account, key and request are merged, the strictest wins:",
+        "A request's `provider` object takes these fields; clients that can't add one send the header instead. A list in a",
+        "body may be one name as text; in a header, names are separated by commas. null or absent is no constraint.",
+        "Account, key and request are merged, the strictest wins; an unknown field is refused.",
         "",
-        *(f"- `{name}`" for name in FIELDS),
+        "| field | header | value | meaning |",
+        "|---|---|---|---|",
+        *(f"| `{name}` | `{header(name)}` | {field.kind} | {field.meaning} |" for name, field in FIELDS.items()),
         "",
         "### Edits to a request's bytes",
         "",
@@ -47,20 +61,35 @@ def markdown(verbs: dict[str, str]) -> str:
         "",
         *(f"- **{name}**: {meaning}" for name, meaning in EDITS.items()),
         "",
+        "Of a request's head nothing goes on but `anthropic-version` and `anthropic-beta`. A beta must begin with one of these,",
+        "or the request is refused: " + ", ".join(f"`{beta}`" for beta in BETAS) + ".",
+        "",
         "### Headers",
         "",
         *(f"- `{name}`: {meaning}" for name, meaning in HEADER_MEANING.items()),
         "",
-        "## Account API, portal and service",
+        "## Account API",
+        "",
+        "JSON in and out. A session's token goes into `Authorization: Bearer`; API keys aren't taken here. Every error is",
+        "`application/problem+json` (RFC 9457), the object `Problem` below.",
+        "",
+        *api_page_json.lines(create_routes().openapi()),
+        "## Portal",
         "",
         "| path | what |",
         "|---|---|",
+        *_rows(paths(Portal)),
+        "",
+        "## Service",
+        "",
+        "| path | what |",
+        "|---|---|",
+        *_rows(paths(Service)),
+        "",
+        "## Commands",
+        "",
+        *api_page_commands.lines(command),
     ]
-    described = {path.template: path.meaning for path in SERVICE_PATHS}
-    for method, template, meaning in web_routes(create_routes()):
-        out.append(f"| `{method} {template}` | {described.get(template, meaning)} |")
-    out += ["", "## Commands", "", "| command | what |", "|---|---|"]
-    out += [f"| `{verb}` | {meaning} |" for verb, meaning in verbs.items()]
     out += ["", "Exit codes: " + "; ".join(f"{code.value}: {meaning}" for code, meaning in EXIT_MEANING.items()), ""]
     out += [
         "## Settings",
@@ -70,6 +99,12 @@ def markdown(verbs: dict[str, str]) -> str:
     ]
     out += ["| setting | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        shown = "" if field.default in (None, ()) else f"`{field.default}`"
+        value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "" if value in (None, "") else f"`{value}`"
         out.append(f"| `VALUEAPI_{name.upper()}` | {shown} | {field.description or ''} |")
     return "\n".join(out) + "\n"
+
+
+def _rows(listed: Iterable[Path]) -> Iterator[str]:
+    for path in listed:
+        yield from (f"| `{method} {path}` | {meaning} |" for method, meaning in path.meaning.items())

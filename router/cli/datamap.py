@@ -30,8 +30,10 @@ def datamap(
         typer.echo(yaml.safe_dump(data_map.fides(columns), sort_keys=False), nl=False)
     else:
         rows = data_map.rows(columns, schedule)
-        if not as_json:
-            for row in rows:
-                row["column"] = f"{row.pop('table')}.{row['column']}"
-                del row["store"], row["legal_basis"], row["starts"]
-        table(rows, as_json)
+        table(rows if as_json else [_short(row) for row in rows], as_json)
+
+
+def _short(row: data_map.Row) -> data_map.Row:
+    """What a person asks first; the JSON form has the rest."""
+    kept = ("seal_id", "data_category", "data_uses", "at_rest", "retention", "period", "on_erasure")
+    return {"column": f"{row['table']}.{row['column']}"} | {name: row[name] for name in kept}

@@ -13,21 +13,12 @@ from router.cli import api_page
 from router.cli.output import fail, out, plain_errors
 
 
-def pages(verbs: dict[str, str]) -> dict[str, str]:
-    """Every generated page by its path below the project's root."""
+def pages(command: Any) -> dict[str, str]:
+    """Every generated page by its path below the project's root; `command` is the root of the command line."""
     return {
         "docs/privacy/data-map.md": data_map.markdown(registry(), retention.load()),
-        "docs/api.md": api_page.markdown(verbs),
+        "docs/api.md": api_page.markdown(command),
     }
-
-
-def verbs(command: Any, name: str = "valueapi") -> dict[str, str]:
-    """Every verb below a command group, with the first line of its help."""
-    found: dict[str, str] = {}
-    for part, inner in sorted(command.commands.items()):
-        full = f"{name} {part}"
-        found |= verbs(inner, full) if hasattr(inner, "commands") else {full: (inner.help or "").strip().split("\n")[0]}
-    return found
 
 
 @plain_errors
@@ -37,7 +28,7 @@ def docs(
     check: Annotated[bool, typer.Option("--check", help="Fail where a page is stale.")] = False,
 ) -> None:
     """Generated pages of the documentation. Run it in the project's root."""
-    wanted = pages(verbs(context.find_root().command))
+    wanted = pages(context.find_root().command)
     stale = [path for path, text in wanted.items() if not Path(path).is_file() or Path(path).read_text() != text]
     if write:
         for path in stale:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,11 +19,12 @@ from router.surface import Exit
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+_ANY_WIDTH = 10_000  # columns: wider than any table, so that one is measured as it would like to be
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def table(rows: Sequence[Mapping[str, object]], as_json: bool, *, title: str | None = None) -> None:
-    """Print rows; all have the same keys. An empty list says so."""
+    """Print rows; all have the same keys. An empty list says so. What doesn't fit as a table is stacked."""
     if as_json:
         print_json(list(rows))
         return
@@ -31,10 +33,25 @@ def table(rows: Sequence[Mapping[str, object]], as_json: bool, *, title: str | N
         return
     shown = Table(title=title, title_justify="left", show_lines=False)
     for name in rows[0]:
-        shown.add_column(name.replace("_", " "), overflow="fold")
+        shown.add_column(_label(name), overflow="fold")
     for row in rows:
-        shown.add_row(*(_cell(value) for value in row.values()))
-    out.print(shown)
+        shown.add_row(*(escape(_cell(value)) for value in row.values()))
+    if out.measure(shown, options=out.options.update(width=_ANY_WIDTH)).maximum <= out.width:
+        out.print(shown)
+    else:
+        _stacked(rows)
+
+
+def _stacked(rows: Sequence[Mapping[str, object]]) -> None:
+    """What is too wide for the terminal as a table: a block a row, headed by its first value."""
+    for row in rows:
+        (_, head), *rest = row.items()
+        out.print(_cell(head), style="bold", markup=False)
+        block = Table.grid(padding=(0, 2))
+        for name, value in rest:
+            if value != "":
+                block.add_row("", _label(name), escape(_cell(value)))
+        out.print(block)
 
 
 @contextmanager
@@ -51,13 +68,17 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(str(item) for item in value) or "-"
     return str(value)
 
 

@@ -11,6 +11,7 @@ from router.app import first_run, serving
 from router.app.stores import migrate as migrate_stores
 from router.cli.output import out, plain_errors
 from router.settings import Settings
+from router.surface import GATEWAY_PATHS, Endpoint, Portal
 
 
 @plain_errors
@@ -37,7 +38,7 @@ def serve(
     asyncio.run(migrate_stores(settings))
     made = asyncio.run(first_run.prepare(settings, make=first))
     base = settings.base_url()
-    out.print(f"ValueAPI is starting on {base}  (portal: {base}/portal/)", markup=False, soft_wrap=True)
+    out.print(f"ValueAPI is starting on {base}  (portal: {base}{Portal.OVERVIEW})", markup=False, soft_wrap=True)
     if made is not None:
         _welcome(made, settings)
     sys.stdout.flush()
@@ -58,12 +59,12 @@ def _welcome(made: dict[str, object], settings: Settings) -> None:
         f"Your first API key (shown this once): {made['api_key']}",
         "",
         "Try it:",
-        f"  curl {base}/v1/chat/completions -H 'Authorization: Bearer {made['api_key']}' \\",
+        f"  curl {base}{GATEWAY_PATHS[Endpoint.CHAT]} -H 'Authorization: Bearer {made['api_key']}' \\",
         "    -H 'Content-Type: application/json' \\",
         f"""    -d '{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'""",
         "",
         answers,
-        f"Sign in at {base}/portal/ with `user` of {settings.home / first_run.FILE}, which only you can read;",
+        f"Sign in at {base}{Portal.OVERVIEW} with `user` of {settings.home / first_run.FILE}, which only you can read;",
         "the other first accounts are in it too.",
         "",
     )

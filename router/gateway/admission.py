@@ -5,14 +5,15 @@ left the process when one of them refuses.
 """
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from math import ceil
 
 from governance import events
 from router.accounts.principal import Principal
 from router.billing.purse import Purse, Reservation
-from router.errors import Forbidden, GatewayError, InvalidRequest, NoProviderAllowed, RateLimited
-from router.gateway.call import Admitted, Call
+from router.errors import Forbidden, InvalidRequest, NoProviderAllowed, RateLimited
+from router.gateway.call import Admitted, Call, Counted
 from router.gateway.ratelimit import RateLimiter, Tiers, Verdict, Want, cell_key
 from router.providers import constraints as limits
 from router.providers.catalog import Catalog, Model, Route
@@ -61,19 +62,26 @@ class Admission:
         # Storing needs the account's yes; a key can only take it back.
         return limits.strictest(account, key), account_store is True and key_store is not False
 
-    async def take_request(self, principal: Principal) -> Verdict:
+    async def take_request(self, principal: Principal) -> Counted:
         """Count one request, before anything of its body is read: a refused request counts as well. Raises Limited."""
-        verdict = await self._limiter.take([want for want in self._wants(principal, 0) if want.kind == "requests"])
+        account = cell_key(self._secret, "account", principal.account_id.bytes)
+        key = cell_key(self._secret, "key", principal.api_key_id.bytes)
+        wants = self._tiers.get(principal.tier).wants(account, key, 0)
+        verdict = await self._limiter.take([want for want in wants if want.kind == "requests"])
         if not verdict.allowed:
             raise Limited(verdict, ceil(verdict.retry_after_s))
-        return verdict
+        return Counted(verdict, account, key)
 
-    async def admit(self, call: Call, counted: Verdict) -> Admitted:
-        """Raises the GatewayError of the first check that refuses. The dearest look at the body comes last."""
+    async def admit(self, call: Call, counted: Counted) -> Admitted:
+        """Raises the GatewayError of the first check that refuses. The dearest look at the body comes last.
+
+        Tokens and Credits that were taken are given back whatever ends this before there is an `Admitted`.
+        """
         spoken = wire(call.dialect)
         body = scan(call.body.expose(), spoken.GOVERNED)
         params = {"model": call.path_model} if call.path_model is not None else {}
         peek = spoken.peek(call.endpoint, body, params)
+        headers = spoken.pass_headers(call.caller.passing)
         model = self._catalog.resolve(peek.model)
         own, allow_store = self.own_constraints(call.principal)
         demanded = limits.strictest(own, limits.from_headers(call.caller.constraints), limits.parse(peek.provider))
@@ -81,38 +89,32 @@ class Admission:
         try:
             routes = select(model, call.endpoint, call.dialect, demanded, can_translate=can_translate)
         except NoProviderAllowed:
-            events.emit("gateway:request:no_provider_allowed", {"request_id": call.request_id, "model": model.id})
+            await events.emit_async(
+                "gateway:request:no_provider_allowed", {"request_id": call.request_id, "model": model.id}
+            )
             raise
         input_tokens = min(estimate_tokens(len(call.body)), model.context_window)
-        verdict, wanted = await self._take_tokens(call, peek, input_tokens, counted)
-        try:
+        async with AsyncExitStack() as taken:
+            verdict, wanted = await self._take_tokens(call, peek, input_tokens, counted)
+            taken.push_async_callback(self._limiter.settle, wanted, 0)
             reservation = await self._reserve(call, peek, model, routes, _prompts(call, body))
-        except GatewayError:
-            await self._limiter.settle(wanted, 0)
-            raise
-        try:
+            taken.callback(self._purse.release, reservation)
             spoken.refuse(call.endpoint, body, zdr=zdr)
-        except GatewayError:
-            self._purse.release(reservation)
-            await self._limiter.settle(wanted, 0)
-            raise
-        return Admitted(call, body, peek, model, routes, demanded, zdr, allow_store, wanted, verdict, reservation)
+            taken.pop_all()  # kept: from here on the settlement owns them
+        return Admitted(
+            call, body, peek, headers, model, routes, demanded, zdr, allow_store, wanted, verdict, reservation
+        )
 
     async def _take_tokens(
-        self, call: Call, peek: Peek, input_tokens: int, counted: Verdict
+        self, call: Call, peek: Peek, input_tokens: int, counted: Counted
     ) -> tuple[Verdict, list[Want]]:
-        wants = self._wants(call.principal, _tokens(call, peek, input_tokens))
+        tier = self._tiers.get(call.principal.tier)
+        wants = tier.wants(counted.account_cell, counted.key_cell, _tokens(call, peek, input_tokens))
         wanted = [want for want in wants if want.kind == "tokens"]
-        verdict = replace(await self._limiter.take(wanted), requests=counted.requests)
+        verdict = replace(await self._limiter.take(wanted), requests=counted.verdict.requests)
         if not verdict.allowed:
             raise Limited(verdict, ceil(verdict.retry_after_s))
         return verdict, wanted
-
-    def _wants(self, principal: Principal, tokens: int) -> list[Want]:
-        """The four buckets that a request takes from: requests and tokens, of the key and of the account."""
-        account = cell_key(self._secret, "account", principal.account_id.bytes)
-        key = cell_key(self._secret, "key", principal.api_key_id.bytes)
-        return self._tiers.get(principal.tier).wants(account, key, tokens)
 
     async def _reserve(self, call: Call, peek: Peek, model: Model, routes: list[Route], prompts: int) -> Reservation:
         """Set aside the most that the dearest of the routes can cost."""

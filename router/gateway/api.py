@@ -32,12 +32,13 @@ from router.errors import (
 from router.gateway import admission, caller, models_list, relay
 from router.gateway.admission import Admission, Limited
 from router.gateway.attempts import Attempts, Trail
-from router.gateway.call import Admitted, Call, RequestName
+from router.gateway.call import Admitted, Call, Counted
 from router.gateway.caller import Caller, TrustedProxies
 from router.gateway.metrics import Metrics
-from router.gateway.ratelimit import RateLimiter, Verdict
+from router.gateway.ratelimit import RateLimiter
 from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Reply, Send
+from router.gateway.request_name import RequestName
 from router.gateway.routes import Match
 from router.gateway.settlement import Settlement
 from router.providers.catalog import Catalog
@@ -101,7 +102,7 @@ class Gateway:
             await self._fail(error, dialect, reply, name)
         except Exception as error:
             status = 500
-            self._record(error, endpoint)
+            await self._record(error, endpoint)
             await self._fail(GatewayError("Something went wrong here; it was nothing you did."), dialect, reply, name)
         finally:
             self._metrics.in_flight.dec()
@@ -189,16 +190,16 @@ class Gateway:
                     with suppress(asyncio.CancelledError):
                         await task
 
-    async def _answer(self, call: Call, counted: Verdict, reply: Reply) -> None:
+    async def _answer(self, call: Call, counted: Counted, reply: Reply) -> None:
         admitted = await self._admission.admit(call, counted)
-        settlement = Settlement(admitted, self._purse, self._limiter)
+        settlement = Settlement(admitted, reply, self._purse, self._limiter)
         try:
             await self._relay(admitted, reply, settlement)
         except Exception as error:
             settlement.close(error.status if isinstance(error, GatewayError) else 500, "failed")
             raise
         finally:
-            # Still open only where the caller left before any provider answered: nothing was produced.
+            # Still open only where the caller left before a byte of its request may have: nothing was produced.
             settlement.close(499, "cancelled")
             self._metrics.charged.inc(settlement.charge_microcredits or 0)
             await settlement.correct_limits()
@@ -235,14 +236,14 @@ class Gateway:
             head.append((b"connection", b"close"))  # the rest of the body is never read
         await reply.whole(status, head, body)
 
-    def _record(self, error: Exception, endpoint: str) -> None:
+    async def _record(self, error: Exception, endpoint: str) -> None:
         """Type and place only: the text of an exception can quote what it met."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
         kind = type(error).__name__
         self._metrics.failures.labels(kind).inc()
         _log.error("internal error", type=kind, place=place, endpoint=endpoint)
-        events.emit("gateway:request:internal_error", {"type": kind, "place": place})
+        await events.emit_async("gateway:request:internal_error", {"type": kind, "place": place})
 
 
 async def _disconnected(receive: Receive) -> None:

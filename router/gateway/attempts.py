@@ -59,7 +59,7 @@ class Served:
 
 @dataclass(slots=True)
 class Trail:
-    """Where a call stands while no answer is there: the route that has its prompt, if one has."""
+    """Where a call stands while no answer is there: the route that may have some of its prompt, if one has."""
 
     sent: Route | None = None
 
@@ -74,7 +74,8 @@ class Attempts:
         self._pseudonym_key = pseudonym_key
 
     async def first_answer(self, admitted: Admitted, trail: Trail) -> Served:
-        """Raises the GatewayError that the last attempt ended in. `trail.sent` is the route at work on the request."""
+        """Raises the GatewayError that the last attempt ended in. `trail.sent` is the route at work on the request,
+        from the moment that a byte of it may have left."""
         until = time.monotonic() + self._settings.total_s
         failure: GatewayError = Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
         tried: dict[str, int] = {}
@@ -115,9 +116,12 @@ class Attempts:
             self._breaker.abandoned(provider, host)
             return error
         request = UpstreamRequest("POST", prepared.url, prepared.headers, prepared.body, self._timeouts(until))
-        trail.sent = route
+
+        def sending() -> None:
+            trail.sent = route
+
         try:
-            answer = await self._upstream.send(request)
+            answer = await self._upstream.send(request, sending)
         except UpstreamError as error:
             trail.sent = None
             self._breaker.failed(provider, host)
@@ -134,9 +138,8 @@ class Attempts:
         else:
             self._breaker.succeeded(provider, host)
         trail.sent = None
-        failure = _refused(answer, provider)
         await answer.aclose()
-        return failure
+        return await _refused(answer, provider)
 
     def _timeouts(self, until: float) -> Timeouts:
         settings = self._settings
@@ -152,11 +155,11 @@ def _unreachable(error: UpstreamError) -> GatewayError:
     return UpstreamFailed("The provider broke the connection off.")
 
 
-def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
+async def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
     status = answer.status
     retry_after_s = _retry_after_s(answer)
     if status in _OUR_KEY:
-        events.emit("gateway:provider:key_refused", {"provider": provider, "status": status})
+        await events.emit_async("gateway:provider:key_refused", {"provider": provider, "status": status})
         return UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
     if status == 429:
         return RateLimited("The provider is limiting this service at the moment.", code="provider_rate_limited",
@@ -165,7 +168,7 @@ def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
         return Unavailable("The provider is overloaded.", retry_after_s=retry_after_s or 5)
     if status >= 500 or status in _PASSING:
         return UpstreamFailed("The provider failed.")
-    events.emit("gateway:provider:unexpected_status", {"provider": provider, "status": status})
+    await events.emit_async("gateway:provider:unexpected_status", {"provider": provider, "status": status})
     if 300 <= status < 400:
         return UpstreamFailed("The provider answered with a redirect, which is never followed.")
     return UpstreamFailed("The provider doesn't know what it was asked for.")

@@ -1,11 +1,10 @@
 """The values that travel along the hot path, each made by one step and read by the next."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from governance.bodies.body import Body
-from governance.ids import uuid7
 from router.accounts.principal import Principal
 from router.billing.purse import Reservation
 from router.gateway.caller import Caller
@@ -39,12 +38,22 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Counted:
+    """A request that was counted: the verdict, and the hashes of account and key that its buckets are found by."""
+
+    verdict: Verdict
+    account_cell: bytes
+    key_cell: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Admitted:
     """A call that may be served: by which routes, under which rules, with Credits set aside."""
 
     call: Call
     scan: Scan
     peek: Peek
+    headers: dict[str, str]  # that may go on to a provider of the caller's own dialect
     model: Model
     routes: list[Route]
     constraints: Constraints
@@ -53,14 +62,3 @@ class Admitted:
     wanted: list[Want]
     verdict: Verdict
     reservation: Reservation
-
-
-@dataclass(slots=True)
-class RequestName:
-    """A request's id, as UUID and as `x-request-id`."""
-
-    id: UUID = field(default_factory=uuid7)
-
-    @property
-    def text(self) -> str:
-        return f"req_{self.id.hex}"

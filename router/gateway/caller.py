@@ -24,7 +24,7 @@ class Caller:
     content_type: bytes = b""
     content_encoding: bytes = b""
     content_length: int | None = None
-    passing: list[tuple[bytes, bytes]] = field(default_factory=list)  # headers of the dialect's own allowlist
+    passing: dict[str, str] = field(default_factory=dict)  # headers that a dialect may send on, repeated ones joined
     constraints: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
@@ -59,7 +59,8 @@ def read(headers: RawHeaders) -> Caller:
         elif name.startswith(b"x-valueapi-provider-"):
             caller.constraints.append((name, value))
         elif name in _PASSING:
-            caller.passing.append((name, value))
+            header, text = name.decode("latin-1"), value.decode("latin-1")
+            caller.passing[header] = f"{caller.passing[header]},{text}" if header in caller.passing else text
             if name == b"anthropic-version":
                 caller.anthropic_version = value
     keys.discard("")

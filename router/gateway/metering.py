@@ -5,6 +5,8 @@ upstream's error, which may quote the prompt, and whatever isn't the dialect's n
 such a stream with `tail()`, in the dialect's own error.
 """
 
+from dataclasses import replace
+
 from router.errors import GatewayError, encode, shape, stream_event
 from router.providers.dialects import MalformedUpstream, wire
 from router.providers.sse import ArraySplitter, SSESplitter, parse_event
@@ -114,7 +116,7 @@ class StreamMeter:
         output = estimate_tokens(self._reader.text_bytes)
         if seen is None:
             return Usage(estimate_tokens(request_bytes), 0, output, estimated=True)
-        return Usage(seen.input_tokens, seen.cached_input_tokens, max(seen.output_tokens, output), estimated=True)
+        return replace(seen, output_tokens=max(seen.output_tokens, output), estimated=True)
 
     def tail(self, error: GatewayError, request_id: str) -> bytes:
         """The bytes that end a broken stream with `error`, whatever was forwarded so far."""

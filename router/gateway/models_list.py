@@ -1,25 +1,29 @@
-"""`GET /v1/models` in three dialects: what the account's data policy allows, each with its providers' data policies."""
+"""`GET /v1/models` in three dialects: what can be asked for in that dialect, natively or by translation, as far as the
+account's data policy allows, each with its providers' data policies."""
 
 from router.errors import UnknownModel, encode
-from router.providers.catalog import Catalog, Model
+from router.providers.catalog import Catalog, Model, Route
 from router.providers.constraints import Constraints
 from router.providers.data_policy import as_json
-from router.providers.selection import allowed_somewhere, exclusion
-from router.surface import Dialect
+from router.providers.selection import exclusion, served_by
+from router.providers.translation import can_translate
+from router.surface import ENDPOINT_DIALECT, GATEWAY_PATHS, Dialect, Endpoint
 
 # Models have no birthday here; clients want a date, so all have the epoch.
 _CREATED = "1970-01-01T00:00:00Z"
+_Serving = list[tuple[Route, frozenset[Endpoint]]]
 
 
 def models(catalog: Catalog, constraints: Constraints, dialect: Dialect, name: str | None) -> bytes:
-    """The list, or one entry when `name` is given. Raises UnknownModel, also for one that the policy hides."""
-    visible = [model for model in catalog.models if allowed_somewhere(model, constraints)]
+    """The list, or one entry when `name` is given. Raises UnknownModel, also for one that policy or dialect hides."""
     if name is not None:
         model = catalog.resolve(name)
-        if model not in visible:
-            raise UnknownModel("There is no model of that name for this account's data policy.", param="model")
-        return encode(_entry(model, constraints, dialect))
-    entries = [_entry(model, constraints, dialect) for model in visible]
+        serving = _serving(model, constraints, dialect)
+        if not serving:
+            raise UnknownModel("There is no model of that name for this account's data policy here.", param="model")
+        return encode(_entry(model, serving, dialect))
+    found = [(model, _serving(model, constraints, dialect)) for model in catalog.models]
+    entries = [_entry(model, serving, dialect) for model, serving in found if serving]
     if dialect is Dialect.GOOGLE:
         return encode({"models": entries})
     if dialect is Dialect.ANTHROPIC:
@@ -28,20 +32,31 @@ def models(catalog: Catalog, constraints: Constraints, dialect: Dialect, name: s
     return encode({"object": "list", "data": entries})
 
 
-def _entry(model: Model, constraints: Constraints, dialect: Dialect) -> dict[str, object]:
+def _serving(model: Model, constraints: Constraints, dialect: Dialect) -> _Serving:
+    """The routes that may be asked in this dialect, each with the dialect's endpoints that it answers."""
+    found = []
+    for route in model.routes:
+        answers = served_by(route, can_translate=can_translate)
+        asked = frozenset(endpoint for endpoint in answers if ENDPOINT_DIALECT[endpoint] is dialect)
+        if asked and exclusion(route, constraints) is None:
+            found.append((route, asked))
+    return found
+
+
+def _entry(model: Model, serving: _Serving, dialect: Dialect) -> dict[str, object]:
     providers = [
         {
             "id": route.provider.id,
-            "endpoints": sorted(route.endpoints),
+            "endpoints": sorted(endpoints),
             "data_policy": as_json(route.data_policy),
             "price_microcredits_per_million_tokens": {
                 "input": route.price.rates.input,
                 "cached_input": route.price.rates.cached_input,
+                "cache_write": route.price.rates.cache_write,
                 "output": route.price.rates.output,
             },
         }
-        for route in model.routes
-        if exclusion(route, constraints) is None
+        for route, endpoints in serving
     ]
     if dialect is Dialect.GOOGLE:
         return {
@@ -49,7 +64,7 @@ def _entry(model: Model, constraints: Constraints, dialect: Dialect) -> dict[str
             "displayName": model.id,
             "inputTokenLimit": model.context_window,
             "outputTokenLimit": model.max_output_tokens,
-            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+            "supportedGenerationMethods": _methods(serving),
             "providers": providers,
         }
     if dialect is Dialect.ANTHROPIC:
@@ -70,3 +85,8 @@ def _entry(model: Model, constraints: Constraints, dialect: Dialect) -> dict[str
         "capabilities": list(model.capabilities),
         "providers": providers,
     }
+
+
+def _methods(serving: _Serving) -> list[str]:
+    answered = frozenset[Endpoint]().union(*(endpoints for _, endpoints in serving))
+    return [path.template.rpartition(":")[2] for endpoint, path in GATEWAY_PATHS.items() if endpoint in answered]

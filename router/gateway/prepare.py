@@ -34,7 +34,6 @@ def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
     call = admitted.call
     user = upstream_user(pseudonym_key, route.provider.id, call.principal.account_id.bytes)
     spoken = wire(route.dialect)
-    passing = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.caller.passing}
     if route.dialect is call.dialect:
         endpoint = call.endpoint
         injects = spoken.injects_usage(endpoint, admitted.peek)
@@ -52,8 +51,9 @@ def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
         )
         data = edits.apply(admitted.scan, planned) if planned else admitted.scan.data
         names, translation, drop = edits.applied(planned), None, injects
+        passing = admitted.headers
     else:
-        passing = {}
+        passing = spoken.pass_headers({})
         translation = find(
             call.dialect,
             route.dialect,
@@ -77,7 +77,7 @@ def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
             data, names = edits.apply(scan(data, spoken.GOVERNED), [put]), (*names, "provider")
     path = spoken.upstream_path(endpoint, route.upstream_model, json_array=call.json_array and translation is None)
     headers = [_JSON]
-    for source in (spoken.auth_headers(route.key.reveal()), spoken.pass_headers(passing, zdr=admitted.zdr)):
+    for source in (spoken.auth_headers(route.key.reveal()), passing):
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in source.items()]
     return Prepared(route.url(path), headers, Body(data), endpoint, names, translation, drop)
 

@@ -56,7 +56,7 @@ async def caller_fault(admitted: Admitted, served: Served, reply: Reply, settlem
     settlement.settle(NOTHING, None, served.answer.status, "failed")
     if _OUR_TROUBLE.search(body):
         # Google says so of a bad key, Anthropic of an empty purse, with status 400: it is ours, not the caller's.
-        events.emit(
+        await events.emit_async(
             "gateway:provider:key_refused", {"provider": served.route.provider.id, "status": served.answer.status}
         )
         raise UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
@@ -199,10 +199,10 @@ class Stream:
 
 
 def unanswered(admitted: Admitted) -> Usage:
-    """What a caller owes who left before an answer came: the prompt, by the documented estimate."""
+    """What a caller owes who left before an answer came: the prompt, by the estimate that the settlement bounds."""
     if admitted.call.endpoint in FREE:
         return NOTHING
-    return Usage(min(estimate_tokens(len(admitted.call.body)), admitted.model.context_window), 0, 0, estimated=True)
+    return Usage(estimate_tokens(len(admitted.call.body)), 0, 0, estimated=True)
 
 
 def broken(error: UpstreamError) -> GatewayError:

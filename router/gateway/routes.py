@@ -3,17 +3,23 @@
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from router.surface import GATEWAY_PATHS, MODELS_PATH, NOT_OFFERED, Dialect, Endpoint
+from router.surface import (
+    ENDPOINT_DIALECT,
+    GATEWAY_PATHS,
+    GATEWAY_PREFIXES,
+    GOOGLE_MODELS_PATH,
+    JSON_PREFIXES,
+    MODELS_PATH,
+    NOT_OFFERED,
+    Dialect,
+    Endpoint,
+)
 
-_EXACT: dict[str, Endpoint] = {
-    path.template: endpoint for endpoint, path in GATEWAY_PATHS.items() if "{" not in path.template
-}
-_VERBS: dict[str, Endpoint] = {
+MODELS = {MODELS_PATH.template: Dialect.OPENAI, GOOGLE_MODELS_PATH.template: Dialect.GOOGLE}
+VERBS: dict[str, Endpoint] = {
     path.template.rpartition(":")[2]: endpoint for endpoint, path in GATEWAY_PATHS.items() if "{" in path.template
 }
-_PREFIXES = ("/v1/models/", "/v1beta/models/")
-# JSON routes of ours under /v1 that answer problem+json and belong to the web application.
-_OURS = ("/v1/account/", "/v1/privacy/", "/v1/receipts/")
+_GATEWAY = tuple(GATEWAY_PREFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,39 +33,35 @@ class Match:
     refusal: str | None = None
 
 
-_MATCHES = {
-    path: Match(
-        Dialect.ANTHROPIC if endpoint in (Endpoint.MESSAGES, Endpoint.COUNT_TOKENS) else Dialect.OPENAI, endpoint
-    )
-    for path, endpoint in _EXACT.items()
-}
-_MATCHES[MODELS_PATH.template] = Match(Dialect.OPENAI, models=True)
-_MATCHES["/v1beta/models"] = Match(Dialect.GOOGLE, models=True)
+MATCHES = {
+    path.template: Match(ENDPOINT_DIALECT[endpoint], endpoint)
+    for endpoint, path in GATEWAY_PATHS.items()
+    if "{" not in path.template
+} | {path: Match(dialect, models=True) for path, dialect in MODELS.items()}
 
 
 def match(path: str) -> Match | None:
     """The gateway's route for a decoded path, or None where the path is not the gateway's.
 
-    Every other path below `/v1/` and `/v1beta/` is the gateway's too: it answers 404 in the caller's dialect.
+    Every other path below the gateway's prefixes is its too: it answers 404 in the caller's dialect.
     """
-    found = _MATCHES.get(path)
+    found = MATCHES.get(path)
     if found is not None:
         return found
-    if not path.startswith(("/v1/", "/v1beta/", "/upload/")) or path.startswith(_OURS):
+    if not path.startswith(_GATEWAY) or path.startswith(JSON_PREFIXES):
         return None
-    for prefix in _PREFIXES:
-        if path.startswith(prefix):
-            return _model_path(path.removeprefix(prefix), google=prefix == "/v1beta/models/")
-    google = path.startswith(("/v1beta/", "/upload/"))
-    dialect = Dialect.GOOGLE if google else Dialect.ANTHROPIC if path.startswith("/v1/messages/") else Dialect.OPENAI
+    for models, dialect in MODELS.items():
+        if path.startswith(models + "/"):
+            return _model_path(path.removeprefix(models + "/"), dialect)
+    dialect = next(dialect for prefix, dialect in GATEWAY_PREFIXES.items() if path.startswith(prefix))
     for prefix, why in NOT_OFFERED.items():
         if path == prefix or path.startswith(prefix + "/"):
             return Match(dialect, refusal=why)
     return Match(dialect, refusal="")
 
 
-def _model_path(rest: str, *, google: bool) -> Match:
+def _model_path(rest: str, dialect: Dialect) -> Match:
     name, colon, verb = rest.rpartition(":")
-    if colon and verb in _VERBS and name:
-        return Match(Dialect.GOOGLE, _VERBS[verb], model=unquote(name))
-    return Match(Dialect.GOOGLE if google else Dialect.OPENAI, models=True, model=unquote(rest))
+    if colon and verb in VERBS and name:
+        return Match(Dialect.GOOGLE, VERBS[verb], model=unquote(name))
+    return Match(dialect, models=True, model=unquote(rest))

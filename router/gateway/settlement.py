@@ -1,13 +1,15 @@
 """The end of a call: one charge, on the operating system's side before the last byte goes out, and one usage record."""
 
+from contextlib import suppress
 from dataclasses import replace
 
-from governance import clock, events
+from governance import clock
 from router.billing.meter_event import MeterEvent
 from router.billing.purse import Purse
 from router.errors import Unavailable
 from router.gateway.call import Admitted
 from router.gateway.ratelimit import RateLimiter
+from router.gateway.reply import Reply
 from router.providers.catalog import Route
 from router.providers.usage import Usage
 
@@ -17,10 +19,11 @@ NOTHING = Usage(0, 0, 0, estimated=False)
 class Settlement:
     """Settles a reservation once. `charge_microcredits` is None until it did."""
 
-    __slots__ = ("_admitted", "_first_byte_ms", "_limiter", "_purse", "charge_microcredits", "tokens")
+    __slots__ = ("_admitted", "_first_byte_ms", "_limiter", "_purse", "_reply", "charge_microcredits", "tokens")
 
-    def __init__(self, admitted: Admitted, purse: Purse, limiter: RateLimiter) -> None:
+    def __init__(self, admitted: Admitted, reply: Reply, purse: Purse, limiter: RateLimiter) -> None:
         self._admitted = admitted
+        self._reply = reply
         self._purse = purse
         self._limiter = limiter
         self._first_byte_ms = 0
@@ -32,7 +35,10 @@ class Settlement:
         self._first_byte_ms = self._first_byte_ms or self._admitted.call.latency_ms()
 
     def settle(self, usage: Usage, route: Route | None, status: int, outcome: str, *, free: bool = False) -> int:
-        """Append the charge and the record; the charge in micro-credits. Does nothing the second time."""
+        """Append the charge and the record; the charge in micro-credits. Does nothing the second time.
+
+        Raises Unavailable where the disk refuses the record: the answer must not end as if it were whole.
+        """
         if self.charge_microcredits is not None:
             return self.charge_microcredits
         call = self._admitted.call
@@ -61,23 +67,31 @@ class Settlement:
             ip=call.client_ip,
             user_agent=call.caller.user_agent,
         )
-        self._purse.settle(self._admitted.reservation, event, call.principal.subject_key)
+        begun = self._reply.status is not None
+        refused: Unavailable | None = None
+        try:
+            self._purse.settle(self._admitted.reservation, event, call.principal.subject_key, begun=begun)
+        except Unavailable as error:
+            if not begun:
+                raise
+            # What went out is charged: the purse keeps the record until the disk takes it.
+            refused = error
         self.charge_microcredits = charge
         self.tokens = usage.input_tokens + usage.output_tokens
+        if refused is not None:
+            raise refused
         return charge
 
     def close(self, status: int, outcome: str) -> None:
         """End a call that produced nothing: a record without a charge. Does nothing after `settle`.
 
-        Where the disk refuses even that, the Credits set aside are given back.
+        Where the disk refuses even that and nothing went out, the Credits set aside are given back.
         """
         if self.charge_microcredits is not None:
             return
-        try:
+        with suppress(Unavailable):
             self.settle(NOTHING, None, status, outcome)
-        except Unavailable:
-            # After a stream's bytes went out this gives them away: the operator has to know.
-            events.emit("gateway:charge:unrecorded", {"request_id": self._admitted.call.request_id, "outcome": outcome})
+        if self.charge_microcredits is None:
             self._purse.release(self._admitted.reservation)
             self.charge_microcredits = 0
 

@@ -14,18 +14,19 @@ import asyncio
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import httpx2
 
 from governance.bodies.body import Body
 from governance.errors import ValueAPIError
 
+Sending = Callable[[], object]
 Phase = Literal["connect", "write", "first_byte", "between_bytes", "total"]
 
 _CLIENT_LOGGERS: Final = (
@@ -115,8 +116,11 @@ class UpstreamAnswer(Protocol):
 class Upstream(Protocol):
     """Sends requests; one object for a process's life."""
 
-    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
-        """Return when the answer's head is there. Raises `ConnectFailed`, `UpstreamTimeout`, `UpstreamBroken`."""
+    async def send(self, request: UpstreamRequest, sending: Sending) -> UpstreamAnswer:
+        """Return when the answer's head is there. Raises `ConnectFailed`, `UpstreamTimeout`, `UpstreamBroken`.
+
+        `sending` is called before the request's first byte may leave: while it wasn't, the upstream has seen nothing.
+        """
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -143,11 +147,12 @@ def _drop(record: logging.LogRecord) -> bool:
 class _Deadline:
     """One timer for the phases of `send`: the client's trace events move it, and `phase` says what ran out."""
 
-    __slots__ = ("_scope", "_timeouts", "_total_at", "phase")
+    __slots__ = ("_scope", "_sending", "_timeouts", "_total_at", "phase")
 
-    def __init__(self, timeouts: Timeouts, total_at: float) -> None:
+    def __init__(self, timeouts: Timeouts, total_at: float, sending: Sending) -> None:
         self._timeouts = timeouts
         self._total_at = total_at
+        self._sending = sending
         self.phase: Phase = "connect"
         self._scope = asyncio.timeout_at(None)
 
@@ -165,7 +170,9 @@ class _Deadline:
         self.phase = "total" if at >= self._total_at else phase
         self._scope.reschedule(min(at, self._total_at))
 
-    async def trace(self, event: str, info: object) -> None:
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event in _WRITE_EVENTS and info["request"].method != b"CONNECT":  # a proxy's tunnel carries nothing yet
+            self._sending()
         if self._scope.expired():
             return
         if event in _WRITE_EVENTS:
@@ -209,12 +216,12 @@ class HttpxUpstream:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
-    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+    async def send(self, request: UpstreamRequest, sending: Sending) -> UpstreamAnswer:
         """See `Upstream.send`. Raises `ValueError` for a header that only the client may set: a bug of ours."""
         if any(name.lower() in _OURS for name, _ in request.headers):
             raise ValueError("a header that only the upstream client may set was given")
         total_at = asyncio.get_running_loop().time() + request.timeouts.total_s
-        deadline = _Deadline(request.timeouts, total_at)
+        deadline = _Deadline(request.timeouts, total_at, sending)
         try:
             async with deadline:
                 response = await self._client.send(_outgoing(request, deadline), stream=True, auth=httpx2.Auth())

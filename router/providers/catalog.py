@@ -42,14 +42,15 @@ class Rates:
     input: int
     cached_input: int
     output: int
+    cache_write: int
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A route's price. Rounding, everywhere the same: exact integers are summed over the three kinds of tokens, and the
+    """A route's price. Rounding, everywhere the same: exact integers are summed over the kinds of tokens, and the
     sum is divided by one million and rounded *up* once. A request is never rounded twice and never charged in parts.
 
-    `long` replaces all three rates for the whole request once its input tokens are more than `long_above`.
+    `long` replaces all rates for the whole request once its input tokens are more than `long_above`.
     """
 
     rates: Rates
@@ -60,18 +61,21 @@ class Price:
         """What the request costs. Negative counts are taken as 0, cached ones as at most the whole input."""
         total = max(0, usage.input_tokens)
         cached = min(max(0, usage.cached_input_tokens), total)
+        written = min(max(0, usage.cache_write_tokens), total - cached)
         rates = self._rates(total)
-        exact = (total - cached) * rates.input + cached * rates.cached_input
+        exact = (total - cached - written) * rates.input + cached * rates.cached_input + written * rates.cache_write
         return _ceil_million(exact + max(0, usage.output_tokens) * rates.output)
 
     def reserve_microcredits(self, input_tokens: int, output_tokens: int) -> int:
-        """At least what any usage within these token counts can cost: no token is hoped to be cached."""
+        """At least what any usage within these token counts can cost: every input token may be of the dearest kind."""
         rates = [self.rates]
         if self.long is not None and input_tokens > self.long_above:
             # Both, since fewer input tokens than estimated fall under the usual rates.
             rates.append(self.long)
         return max(
-            _ceil_million(max(0, input_tokens) * max(r.input, r.cached_input) + max(0, output_tokens) * r.output)
+            _ceil_million(
+                max(0, input_tokens) * max(r.input, r.cached_input, r.cache_write) + max(0, output_tokens) * r.output
+            )
             for r in rates
         )
 
@@ -348,7 +352,9 @@ def _price(spec: PriceSpec) -> Price:
 
 
 def _rates(spec: PriceSpec | LongContextSpec) -> Rates:
-    return Rates(spec.input, spec.cached_input, spec.output)
+    return Rates(
+        spec.input, spec.cached_input, spec.output, spec.input if spec.cache_write is None else spec.cache_write
+    )
 
 
 def _bare_names(spec: CatalogSpec) -> dict[str, str]:

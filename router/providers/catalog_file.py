@@ -95,14 +95,16 @@ class LongContextSpec(_Strict):
     above_input_tokens: Tokens
     input: MicrocreditsPerMillion
     cached_input: MicrocreditsPerMillion
+    cache_write: MicrocreditsPerMillion | None = None
     output: MicrocreditsPerMillion
 
 
 class PriceSpec(_Strict):
-    """Micro-credits per million tokens; 1 Credit is 1,000,000 micro-credits."""
+    """Micro-credits per million tokens; 1 Credit is 1,000,000 micro-credits. Cache writes cost as input by default."""
 
     input: MicrocreditsPerMillion
     cached_input: MicrocreditsPerMillion
+    cache_write: MicrocreditsPerMillion | None = None
     output: MicrocreditsPerMillion
     long_context: LongContextSpec | None = None
 

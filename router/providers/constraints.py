@@ -6,27 +6,14 @@ don't understand is refused, since ignoring it would fail open.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from router.errors import InvalidRequest
 from router.surface import Header
 
-FIELDS = (
-    "data_collection",
-    "zdr",
-    "only",
-    "ignore",
-    "order",
-    "region",
-    "headquarters",
-    "certifications",
-    "max_retention_days",
-    "allow_fallbacks",
-)
 # OpenRouter's, and not offered here; named so that the refusal can name them without showing what was sent.
 _NOT_OFFERED = (
     "sort",
@@ -44,6 +31,21 @@ _REGION = re.compile(r"[a-z0-9-]{2,32}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CERTIFICATION = re.compile(r"[a-z0-9]{2,32}")
 _DAYS = re.compile(r"[0-9]{1,5}")
+_FLAG = "true or false"
+_PROVIDERS = f"list of at most {_LIST_MAX} provider names"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One constraint as callers spell it: `kind` and `meaning` are printed, `read` gives `Constraints`' own type.
+
+    `listed`: a header holds names separated by commas, and may be repeated.
+    """
+
+    kind: str
+    meaning: str
+    read: Callable[[object, str], object]
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def parse(value: object, *, where: str = "provider") -> Constraints:
         if name not in FIELDS:
             raise _unknown(name, where)
         if content is not None:
-            given[name] = _READ[name](content, f"{where}.{name}")
+            given[name] = FIELDS[name].read(content, f"{where}.{name}")
     return Constraints(**given)  # type: ignore[arg-type]  # each reader gives its field's type
 
 
@@ -147,21 +149,15 @@ def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> Constraints:
         if field not in FIELDS or "_" in suffix:
             raise _unknown(field, prefix.removesuffix("-"), header=True)
         where = prefix + suffix
-        if field in _SCALARS and len(values) > 1:
+        if not FIELDS[field].listed and len(values) > 1:
             raise InvalidRequest(f"The header {where} is given twice.", param=where)
-        given[field] = _READ[field](_from_text(field, values, where), where)
+        given[field] = FIELDS[field].read(_from_text(field, values, where), where)
     return Constraints(**given)  # type: ignore[arg-type]  # each reader gives its field's type
 
 
-def from_json(text: str | bytes | None) -> Constraints:
-    """From an account's or key's stored JSON, as `to_json` wrote it. Raises InvalidRequest where it can't be read."""
-    if not text:
-        return NONE
-    try:
-        value = json.loads(text)
-    except ValueError:
-        raise InvalidRequest("The stored provider constraints aren't JSON.", param="provider") from None
-    return parse(value)
+def header(field: str) -> str:
+    """The request header that stands for a field."""
+    return Header.CONSTRAINT_PREFIX + field.replace("_", "-")
 
 
 def as_dict(constraints: Constraints) -> dict[str, object]:
@@ -172,11 +168,6 @@ def as_dict(constraints: Constraints) -> dict[str, object]:
         if value != getattr(NONE, name):
             out[name] = sorted(value) if isinstance(value, frozenset) else list(value) if name == "order" else value
     return out
-
-
-def to_json(constraints: Constraints) -> str:
-    """For storing."""
-    return json.dumps(as_dict(constraints), separators=(",", ":"))
 
 
 def _unknown(name: object, where: str, *, header: bool = False) -> InvalidRequest:
@@ -192,7 +183,7 @@ def _unknown(name: object, where: str, *, header: bool = False) -> InvalidReques
 
 
 def _from_text(field: str, values: list[str], where: str) -> object:
-    if field not in _SCALARS:
+    if FIELDS[field].listed:
         return [part.strip() for value in values for part in value.split(",")]
     text = values[0].lower()
     if field == "data_collection":
@@ -246,16 +237,49 @@ def _fold_certification(name: str) -> str:
     return re.sub(r"[ _./-]", "", name.lower())
 
 
-_READ: Mapping[str, Callable[[object, str], object]] = {
-    "data_collection": _collection,
-    "zdr": _flag,
-    "only": lambda value, where: _some(_names(value, where, _PROVIDER, str.lower), where),
-    "ignore": lambda value, where: frozenset(_names(value, where, _PROVIDER, str.lower)),
-    "order": lambda value, where: _names(value, where, _PROVIDER, str.lower),
-    "region": lambda value, where: _some(_names(value, where, _REGION, str.lower), where),
-    "headquarters": lambda value, where: _some(_names(value, where, _COUNTRY, str.upper), where),
-    "certifications": lambda value, where: frozenset(_names(value, where, _CERTIFICATION, _fold_certification)),
-    "max_retention_days": _days,
-    "allow_fallbacks": _flag,
+FIELDS: Final[Mapping[str, Field]] = {
+    "data_collection": Field(
+        "`allow` or `deny`", "`deny`: only providers that don't train on what they see.", _collection
+    ),
+    "zdr": Field(_FLAG, "true: only with zero data retention; caches count as keeping.", _flag),
+    "only": Field(
+        _PROVIDERS,
+        "Only these providers.",
+        lambda value, where: _some(_names(value, where, _PROVIDER, str.lower), where),
+        listed=True,
+    ),
+    "ignore": Field(
+        _PROVIDERS,
+        "Never these providers.",
+        lambda value, where: frozenset(_names(value, where, _PROVIDER, str.lower)),
+        listed=True,
+    ),
+    "order": Field(
+        _PROVIDERS,
+        "These first, in this order.",
+        lambda value, where: _names(value, where, _PROVIDER, str.lower),
+        listed=True,
+    ),
+    "region": Field(
+        "list of regions, such as `eu`",
+        "All processing stays in one of these.",
+        lambda value, where: _some(_names(value, where, _REGION, str.lower), where),
+        listed=True,
+    ),
+    "headquarters": Field(
+        "list of ISO 3166-1 alpha-2 countries, such as `DE`",
+        "The provider's seat is in one of these: whose law can compel it.",
+        lambda value, where: _some(_names(value, where, _COUNTRY, str.upper), where),
+        listed=True,
+    ),
+    "certifications": Field(
+        "list of names, such as `soc2`; `SOC 2` and `soc-2` are the same",
+        "The provider holds all of these.",
+        lambda value, where: frozenset(_names(value, where, _CERTIFICATION, _fold_certification)),
+        listed=True,
+    ),
+    "max_retention_days": Field(f"whole number from 0 to {_DAYS_MAX}", "Nothing is kept for longer.", _days),
+    "allow_fallbacks": Field(
+        _FLAG, "false: only those in `order` may serve, or the first allowed one where there is no `order`.", _flag
+    ),
 }
-_SCALARS = frozenset({"data_collection", "zdr", "max_retention_days", "allow_fallbacks"})

@@ -12,7 +12,7 @@ from router.errors import InvalidRequest, NoProviderAllowed
 from router.providers.catalog import Model, Route
 from router.providers.constraints import Constraints
 from router.providers.data_policy import DataPolicy
-from router.surface import Dialect, Endpoint
+from router.surface import ENDPOINT_DIALECT, Dialect, Endpoint
 
 # The one conversation endpoint of each dialect, which translation leads from and to.
 _CONVERSATION = {
@@ -59,9 +59,11 @@ def select(
     return allowed if constraints.allow_fallbacks or constraints.order else allowed[:1]
 
 
-def allowed_somewhere(model: Model, constraints: Constraints) -> bool:
-    """Whether any provider of the model may see content under the constraints: what `/v1/models` shows."""
-    return any(exclusion(route, constraints) is None for route in model.routes)
+def served_by(route: Route, *, can_translate: Callable[[Dialect, Dialect], bool]) -> frozenset[Endpoint]:
+    """All endpoints that the route can answer, in its own dialect or by translation: what `select` would choose it for."""
+    return frozenset(
+        endpoint for endpoint, dialect in ENDPOINT_DIALECT.items() if _serves(route, endpoint, dialect, can_translate)
+    )
 
 
 def exclusion(route: Route, constraints: Constraints) -> str | None:

@@ -21,6 +21,7 @@ class Usage:
     cached_input_tokens: int
     output_tokens: int
     estimated: bool
+    cache_write_tokens: int = 0
 
 
 def estimate_tokens(n_text_bytes: int) -> int:

@@ -2,13 +2,11 @@
 site can act with them; API keys aren't taken here.
 """
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,12 +14,14 @@ from governance.datamap import DataUse
 from governance.errors import NotFound
 from router.accounts import account as accounts
 from router.accounts import password_change, session, sign_in, sign_up
-from router.accounts.api_key import KeyView
+from router.accounts.api_key import KeyChanges, KeyView
 from router.accounts.person import open_email
 from router.accounts.session import SignedIn
-from router.billing.usage_log import Total, Usage
+from router.surface import Account
+from router.web import account_shapes as shapes
 from router.web import policy, throttle, usage, welcome
 from router.web.context import api_keys, client_address, desk, user_agent, web
+from router.web.mount import mount
 from router.web.problems import NotJson, NotSignedIn
 
 _DAYS_MAX: Final = 90  # how long the usage log rests
@@ -49,186 +49,128 @@ def bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-router = APIRouter(prefix="/v1/account", dependencies=[Depends(_json_only)], tags=["account"])
+router = APIRouter(dependencies=[Depends(_json_only)], tags=["account"])
 Person = Annotated[SignedIn, Depends(_signed_in)]
-Policy = dict[str, Any]
-
-
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class Credentials(_Fields):
-    """Address and password; the password's rules are the accounts'."""
-
-    email: str = Field(max_length=254)
-    password: str = Field(max_length=1024)
-
-
-class Token(_Fields):
-    """A token from a mail."""
-
-    token: str = Field(max_length=200)
-
-
-class Address(_Fields):
-    """Whom to write to."""
-
-    email: str = Field(max_length=254)
-
-
-class NewPassword(_Fields):
-    """A token from a mail, and the password to set."""
-
-    token: str = Field(max_length=200)
-    password: str = Field(max_length=1024)
-
-
-class KeyFields(_Fields):
-    """A key to make; its data policy can only be stricter than the account's."""
-
-    name: str = Field(max_length=200)
-    data_policy: Policy | None = None
-
-
-class KeyChange(_Fields):
-    """What to change of a key; `data_policy` null takes its own policy away."""
-
-    name: str | None = Field(None, max_length=200)
-    data_policy: Policy | None = None
-
-
-# Names that a 422 may show.
-BODIES: Final = (Credentials, Token, Address, NewPassword, KeyFields, KeyChange)
+# Names that a 422 may show, beside those of the bodies.
 PARAMETERS: Final = ("days", "limit", "before")
 
 
-@router.post("/sign-up", status_code=202)
-async def post_sign_up(request: Request, body: Credentials) -> dict[str, str]:
-    """Start an account. The answer is the same whether the address is known or not; a mail says how to go on."""
+@mount(router, Account.SIGN_UP, "POST", status_code=202)
+async def post_sign_up(request: Request, body: shapes.Credentials) -> shapes.Told:
     await throttle.sign_up(request, body.email)
-    return {"message": await sign_up.sign_up(desk(request), body.email, body.password)}
+    return shapes.Told(message=await sign_up.sign_up(desk(request), body.email, body.password))
 
 
-@router.post("/confirm")
-async def post_confirm(request: Request, body: Token) -> dict[str, bool]:
-    """Confirm the address with the token of the mail; works once."""
+@mount(router, Account.CONFIRM, "POST")
+async def post_confirm(request: Request, body: shapes.Token) -> shapes.Confirmed:
     await throttle.token(request)
     await welcome.confirm(desk(request), body.token, web(request).settings.sign_up_credits_microcredits)
-    return {"confirmed": True}
+    return shapes.Confirmed(confirmed=True)
 
 
-@router.post("/sign-in")
-async def post_sign_in(request: Request, body: Credentials) -> dict[str, str]:
-    """A session token, to be sent as `Authorization: Bearer`."""
+@mount(router, Account.SIGN_IN, "POST")
+async def post_sign_in(request: Request, body: shapes.Credentials) -> shapes.Session:
     await throttle.sign_in(request, body.email)
     began = await sign_in.sign_in(
         desk(request), body.email, body.password, ip=client_address(request), user_agent=user_agent(request)
     )
-    return {"session_token": began.token, "token_type": "Bearer", "expires_at": _time(began.expires_at)}
+    return shapes.Session(session_token=began.token, token_type="Bearer", expires_at=began.expires_at)  # noqa: S106  a scheme
 
 
-@router.post("/sign-out", status_code=204)
+@mount(router, Account.SIGN_OUT, "POST", status_code=204)
 async def post_sign_out(request: Request, person: Person) -> Response:
-    """End this session."""
     await session.sign_out(web(request).data, bearer(request))
     return Response(status_code=204)
 
 
-@router.post("/password-reset", status_code=202)
-async def post_password_reset(request: Request, body: Address) -> dict[str, str]:
-    """Mail a link to choose a new password. The answer is the same whether the address is known or not."""
+@mount(router, Account.PASSWORD_RESET, "POST", status_code=202)
+async def post_password_reset(request: Request, body: shapes.Address) -> shapes.Told:
     await throttle.sign_up(request, body.email)
-    return {"message": await password_change.request_reset(desk(request), body.email)}
+    return shapes.Told(message=await password_change.request_reset(desk(request), body.email))
 
 
-@router.post("/password-reset/confirm")
-async def post_password_reset_confirm(request: Request, body: NewPassword) -> dict[str, bool]:
-    """Set a new password with the token of the mail; every session ends."""
+@mount(router, Account.PASSWORD_RESET_CONFIRM, "POST")
+async def post_password_reset_confirm(request: Request, body: shapes.NewPassword) -> shapes.Changed:
     await throttle.token(request)
     await password_change.reset(desk(request), body.token, body.password)
-    return {"changed": True}
+    return shapes.Changed(changed=True)
 
 
-@router.get("/me")
-async def get_me(request: Request, person: Person) -> dict[str, object]:
-    """Who is signed in."""
-    return {
-        "account_id": str(person.account_id),
-        "email": await open_email(web(request).data, person.subject_id, DataUse.SERVICE),
-        "role": person.role,
-        "state": person.subject_state,
-        "first_password": person.first_password,
-        "session_expires_at": _time(person.expires_at),
-    }
+@mount(router, Account.ME, "GET")
+async def get_me(request: Request, person: Person) -> shapes.Me:
+    return shapes.Me(
+        account_id=person.account_id,
+        email=await open_email(web(request).data, person.subject_id, DataUse.SERVICE),
+        role=person.role,
+        state=person.subject_state,
+        first_password=person.first_password,
+        session_expires_at=person.expires_at,
+    )
 
 
-@router.get("/keys")
-async def get_keys(request: Request, person: Person) -> dict[str, object]:
-    """The account's API keys, newest first, revoked ones too."""
-    return {"keys": [_key(view) for view in await api_keys(request).list(person.account_id)]}
+@mount(router, Account.KEYS, "GET")
+async def get_keys(request: Request, person: Person) -> shapes.Keys:
+    return shapes.Keys(
+        keys=[shapes.Key.model_validate(view) for view in await api_keys(request).list(person.account_id)]
+    )
 
 
-@router.post("/keys", status_code=201)
-async def post_keys(request: Request, person: Person, body: KeyFields) -> dict[str, object]:
-    """Create an API key; `secret` is shown this once."""
-    own = policy.read(body.data_policy, web(request).catalog) if body.data_policy is not None else None
+@mount(router, Account.KEYS, "POST", status_code=201)
+async def post_keys(request: Request, person: Person, body: shapes.KeyFields) -> shapes.NewKey:
+    own = policy.read(body.data_policy.root, web(request).catalog) if body.data_policy is not None else None
     made = await api_keys(request).create(person.account_id, person.subject_id, body.name, own)
-    return _key(await _view(request, person, made.id)) | {"secret": made.secret}
+    view = shapes.Key.model_validate(await _view(request, person, made.id))
+    return shapes.NewKey(**view.model_dump(), secret=made.secret)
 
 
-@router.patch("/keys/{key_id}")
-async def patch_key(request: Request, person: Person, key_id: str, body: KeyChange) -> dict[str, object]:
-    """Rename a key, or change its data policy."""
+@mount(router, Account.KEY, "PATCH")
+async def patch_key(request: Request, person: Person, key_id: str, body: shapes.KeyChange) -> shapes.Key:
     found = key_uuid(key_id)
-    # Both are checked before either is written.
-    own = policy.read(body.data_policy, web(request).catalog) if body.data_policy is not None else None
+    changes: KeyChanges = {}
     if body.name is not None:
-        await api_keys(request).rename(person.account_id, found, body.name)
+        changes["name"] = body.name
     if "data_policy" in body.model_fields_set:
-        await api_keys(request).set_policy(person.account_id, found, own)
-    return _key(await _view(request, person, found))
+        wanted = body.data_policy
+        changes["data_policy"] = policy.read(wanted.root, web(request).catalog) if wanted is not None else None
+    await api_keys(request).change(person.account_id, found, changes)
+    return shapes.Key.model_validate(await _view(request, person, found))
 
 
-@router.delete("/keys/{key_id}", status_code=204)
+@mount(router, Account.KEY, "DELETE", status_code=204)
 async def delete_key(request: Request, person: Person, key_id: str) -> Response:
-    """Revoke a key: it is refused from now on."""
     await api_keys(request).revoke(person.account_id, key_uuid(key_id))
     return Response(status_code=204)
 
 
-@router.get("/usage")
+@mount(router, Account.USAGE, "GET")
 async def get_usage(
     request: Request,
     person: Person,
     days: Annotated[int, Query(ge=1, le=_DAYS_MAX)] = 30,
     limit: Annotated[int, Query(ge=1, le=_ROWS_MAX)] = 100,
     before: UUID | None = None,
-) -> dict[str, object]:
-    """Balance, totals by day and model, and single requests, newest first; the next page begins at `next_before`."""
+) -> shapes.UsagePage:
     found = await usage.overview(web(request).data, person.account_id, days=days, limit=limit, before=before)
-    return {
-        "balance_microcredits": found.balance_microcredits,
-        "days": days,
-        "totals": [_total(row) for row in found.totals],
-        "requests": [_row(row) for row in found.rows],
-        "next_before": str(found.rows[-1].id) if found.more else None,
-    }
+    return shapes.UsagePage(
+        balance_microcredits=found.balance_microcredits,
+        days=days,
+        totals=[shapes.Total.model_validate(row) for row in found.totals],
+        requests=[shapes.Usage.model_validate(row) for row in found.rows],
+        next_before=found.rows[-1].id if found.more else None,
+    )
 
 
-@router.get("/data-policy")
-async def get_data_policy(request: Request, person: Person) -> dict[str, object]:
-    """Which providers may see this account's data: only what is set, and `allow_store`."""
-    return policy.shown(await accounts.account_policy(web(request).data, person.account_id))
+@mount(router, Account.DATA_POLICY, "GET")
+async def get_data_policy(request: Request, person: Person) -> shapes.DataPolicy:
+    return shapes.DataPolicy(policy.shown(await accounts.account_policy(web(request).data, person.account_id)))
 
 
-@router.put("/data-policy")
-async def put_data_policy(request: Request, person: Person, body: Annotated[Policy, Body()]) -> dict[str, object]:
-    """Replace the data policy, in the spelling of a request's `provider` object, with `allow_store` beside it."""
+@mount(router, Account.DATA_POLICY, "PUT")
+async def put_data_policy(request: Request, person: Person, body: shapes.DataPolicy) -> shapes.DataPolicy:
     context = web(request)
-    stored = policy.read(body, context.catalog)
+    stored = policy.read(body.root, context.catalog)
     await accounts.set_account_policy(context.data, person.account_id, stored, bump=context.changed)
-    return policy.shown(stored)
+    return shapes.DataPolicy(policy.shown(stored))
 
 
 def key_uuid(text: str) -> UUID:
@@ -244,50 +186,3 @@ async def _view(request: Request, person: SignedIn, key_id: UUID) -> KeyView:
         if view.id == key_id:
             return view
     raise NotFound("There is no such key.")
-
-
-def _key(view: KeyView) -> dict[str, object]:
-    return {
-        "id": str(view.id),
-        "name": view.name,
-        "prefix": view.prefix,
-        "data_policy": view.data_policy,
-        "created_at": _time(view.created_at),
-        "revoked_at": _time(view.revoked_at) if view.revoked_at else None,
-    }
-
-
-def _total(row: Total) -> dict[str, object]:
-    return {
-        "day": row.day.isoformat(),
-        "model": row.model,
-        "requests": row.requests,
-        "input_tokens": row.input_tokens,
-        "cached_input_tokens": row.cached_input_tokens,
-        "output_tokens": row.output_tokens,
-        "charge_microcredits": row.charge_microcredits,
-    }
-
-
-def _row(row: Usage) -> dict[str, object]:
-    return {
-        "id": str(row.id),
-        "at": _time(row.at),
-        "api_key_id": str(row.api_key_id),
-        "endpoint": row.endpoint,
-        "model": row.model,
-        "provider": row.provider,
-        "input_tokens": row.input_tokens,
-        "cached_input_tokens": row.cached_input_tokens,
-        "output_tokens": row.output_tokens,
-        "estimated": row.estimated,
-        "charge_microcredits": row.charge_microcredits,
-        "latency_ms": row.latency_ms,
-        "first_byte_ms": row.first_byte_ms,
-        "status": row.status,
-        "outcome": row.outcome,
-    }
-
-
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

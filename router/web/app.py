@@ -7,7 +7,8 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from router.accounts.api_key import ApiKeys
-from router.web import account_api, openapi, portal, problems, service
+from router.surface import Service
+from router.web import account_api, account_shapes, openapi, portal, problems, service
 from router.web.context import WebContext
 from router.web.shell import Shell
 
@@ -19,12 +20,12 @@ _DESCRIPTION = "Accounts, API keys, usage and data policy. Errors are problem+js
 
 
 def create_routes() -> FastAPI:
-    """The routes alone, without anything to serve them from: `docs/api.md` is made from these."""
+    """The routes alone, without anything to serve them from: `docs/api.md` takes their fields from the document of these."""
     app = FastAPI(
         title="ValueAPI account API",
         version=_version(),
         description=_DESCRIPTION,
-        openapi_url=openapi.PATH,
+        openapi_url=Service.OPENAPI.template,
         # Their pages load scripts from a CDN and keep what was tried.
         docs_url=None,
         redoc_url=None,
@@ -36,7 +37,7 @@ def create_routes() -> FastAPI:
     app.include_router(account_api.router)
     app.include_router(portal.router)
     app.include_router(service.router)
-    problems.install(app, account_api.BODIES, account_api.PARAMETERS)
+    problems.install(app, account_shapes.BODIES, account_api.PARAMETERS)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

@@ -1,11 +1,10 @@
-"""`/openapi.json` as it is: FastAPI documents a 422 of its own that is never sent here."""
+"""The OpenAPI document as it is: FastAPI documents a 422 of its own that is never sent here."""
 
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-PATH: Final = "/openapi.json"
 _PROBLEM: Final = {
     "title": "Problem",
     "description": "RFC 9457 problem details. Nothing of what was sent is repeated in it.",

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from router.errors import GatewayError
+from router.surface import Portal, Service
 from router.web.service import stylesheet_url
 
 _CREDIT: Final = 1_000_000
@@ -58,6 +59,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals |= {"portal": Portal, "service": Service}
     made.filters |= {"credits": credits, "moment": moment, "number": lambda value: f"{value:,}"}
     return made
 

@@ -10,10 +10,11 @@ from router.accounts import account as accounts
 from router.accounts.api_key import KeyView
 from router.accounts.person import open_email
 from router.providers.catalog import Catalog
-from router.surface import Endpoint
+from router.surface import GATEWAY_PATHS, Endpoint, Portal
 from router.web import forms, policy, usage
 from router.web.account_api import key_uuid
 from router.web.context import api_keys, web
+from router.web.mount import mount
 from router.web.visitor import SignedInVisitor, Visitor, show
 
 router = APIRouter(include_in_schema=False)
@@ -21,9 +22,8 @@ _DAYS = 30
 _RECENT = 10
 
 
-@router.get("/portal/")
+@mount(router, Portal.OVERVIEW, "GET")
 async def overview(request: Request, person: SignedInVisitor) -> Response:
-    """Balance, usage of 30 days by model, last requests."""
     found = await usage.overview(web(request).data, person.account_id, days=_DAYS, limit=_RECENT, before=None)
     models = usage.by_model(found.totals)
     return show(
@@ -40,15 +40,13 @@ async def overview(request: Request, person: SignedInVisitor) -> Response:
     )
 
 
-@router.get("/portal/keys")
+@mount(router, Portal.KEYS, "GET")
 async def keys_page(request: Request, person: SignedInVisitor) -> Response:
-    """The account's keys, and a form for a new one."""
     return await _keys(request, person, "", None)
 
 
-@router.post("/portal/keys")
+@mount(router, Portal.KEYS, "POST")
 async def post_keys(request: Request, person: SignedInVisitor) -> Response:
-    """Creates a key and shows its secret, this once."""
     form = await forms.read(request)
     name = form.text("name")
     try:
@@ -62,52 +60,46 @@ async def post_keys(request: Request, person: SignedInVisitor) -> Response:
         here="keys",
         key=await _live_key(request, person, str(made.id)),
         secret=made.secret,
-        base_url=web(request).settings.base_url(),
+        address=f"{web(request).settings.base_url()}{GATEWAY_PATHS[Endpoint.CHAT]}",
         model=_example_model(web(request).catalog),
     )
 
 
-@router.get("/portal/keys/{key_id}")
+@mount(router, Portal.KEY, "GET")
 async def rename_page(request: Request, person: SignedInVisitor, key_id: str) -> Response:
-    """Rename a key."""
     return show(request, "key_rename.html", person, here="keys", key=await _live_key(request, person, key_id))
 
 
-@router.post("/portal/keys/{key_id}")
+@mount(router, Portal.KEY, "POST")
 async def post_rename(request: Request, person: SignedInVisitor, key_id: str) -> Response:
-    """Renames a key."""
     form = await forms.read(request)
     key = await _live_key(request, person, key_id)
     try:
-        await api_keys(request).rename(person.account_id, key.id, form.text("name"))
+        await api_keys(request).change(person.account_id, key.id, {"name": form.text("name")})
     except ValueAPIError as error:
         return show(request, "key_rename.html", person, failed=error, here="keys", key=key)
-    return RedirectResponse("/portal/keys?done=key-renamed", 303)
+    return RedirectResponse(f"{Portal.KEYS}?done=key-renamed", 303)
 
 
-@router.get("/portal/keys/{key_id}/revoke")
+@mount(router, Portal.KEY_REVOKE, "GET")
 async def revoke_page(request: Request, person: SignedInVisitor, key_id: str) -> Response:
-    """Asks before a key is revoked."""
     return show(request, "key_revoke.html", person, here="keys", key=await _live_key(request, person, key_id))
 
 
-@router.post("/portal/keys/{key_id}/revoke")
+@mount(router, Portal.KEY_REVOKE, "POST")
 async def post_revoke(request: Request, person: SignedInVisitor, key_id: str) -> Response:
-    """Revokes a key."""
     await forms.read(request)
     await api_keys(request).revoke(person.account_id, key_uuid(key_id))
-    return RedirectResponse("/portal/keys?done=key-revoked", 303)
+    return RedirectResponse(f"{Portal.KEYS}?done=key-revoked", 303)
 
 
-@router.get("/portal/data-policy")
+@mount(router, Portal.DATA_POLICY, "GET")
 async def data_policy_page(request: Request, person: SignedInVisitor) -> Response:
-    """Which providers may see the account's data, and what that leaves."""
     return await _data_policy(request, person, None)
 
 
-@router.post("/portal/data-policy")
+@mount(router, Portal.DATA_POLICY, "POST")
 async def post_data_policy(request: Request, person: SignedInVisitor) -> Response:
-    """Replaces the account's data policy."""
     context = web(request)
     form = await forms.read(request)
     try:
@@ -115,7 +107,7 @@ async def post_data_policy(request: Request, person: SignedInVisitor) -> Respons
         await accounts.set_account_policy(context.data, person.account_id, stored, bump=context.changed)
     except ValueAPIError as error:
         return await _data_policy(request, person, error)
-    return RedirectResponse("/portal/data-policy?done=data-policy-saved", 303)
+    return RedirectResponse(f"{Portal.DATA_POLICY}?done=data-policy-saved", 303)
 
 
 async def _keys(request: Request, person: Visitor, name: str, failed: ValueAPIError | None) -> Response:
@@ -149,7 +141,6 @@ async def _live_key(request: Request, person: Visitor, key_id: str) -> KeyView:
 
 
 def _example_model(catalog: Catalog) -> str:
-    """A model that the shown command works with: the first with a chat endpoint, else any."""
     for model in catalog.models:
         if any(Endpoint.CHAT in route.endpoints for route in model.routes):
             return model.id

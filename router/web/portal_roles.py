@@ -9,7 +9,9 @@ from starlette.responses import Response
 from router.accounts.roles import Role
 from router.errors import Forbidden
 from router.providers.catalog import Provider
+from router.surface import Portal
 from router.web.context import web
+from router.web.mount import mount
 from router.web.visitor import SignedInVisitor, show
 
 router = APIRouter(include_in_schema=False)
@@ -26,18 +28,16 @@ _SEES: Final = (
 )
 
 
-@router.get("/portal/role")
+@mount(router, Portal.ROLE, "GET")
 async def role_page(request: Request, person: SignedInVisitor) -> Response:
-    """Which role a person holds, and what it may see."""
     if person.role not in _ROLES:
         raise Forbidden("This page is for legal people, auditors and privacy officers.", code="role")
     title, meaning = _ROLES[person.role]
     return show(request, "role.html", person, here="role", title=title, meaning=meaning, sees=_SEES)
 
 
-@router.get("/portal/status")
+@mount(router, Portal.STATUS, "GET")
 async def status_page(request: Request, person: SignedInVisitor) -> Response:
-    """Readiness, and every provider with its state and data policy; for operators."""
     if person.role is not Role.OPERATOR:
         raise Forbidden("This page is for operators.", code="role")
     context = web(request)

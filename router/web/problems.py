@@ -25,10 +25,10 @@ from router.errors import (
     headers,
     problem,
 )
+from router.surface import Portal
 from router.web.context import request_id
 from router.web.pages import error_page
 
-PORTAL = "/portal"
 _PROBLEM = b"application/problem+json"
 
 # pydantic's error types, in words of ours; its own messages and contexts can quote the input.
@@ -126,9 +126,9 @@ def respond(
     raw = headers(error, request_id, _PROBLEM)
     if allow is not None:
         raw.append((b"allow", allow.encode()))
-    if path == PORTAL or path.startswith(PORTAL + "/"):
+    if path == str(Portal.ROOT) or path.startswith(str(Portal.OVERVIEW)):
         if isinstance(error, NotSignedIn):
-            return RedirectResponse("/portal/sign-in", 303)
+            return RedirectResponse(str(Portal.SIGN_IN), 303)
         answer: Response = error_page(error, request_id)
         raw = [pair for pair in raw if pair[0] not in (b"content-type", b"www-authenticate")]
         answer.raw_headers.extend(raw)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.errors import BodyTooLarge, GatewayError
-from router.gateway.protocol import new_request_id
+from router.gateway.request_name import RequestName
 from router.surface import Header
 from router.web import problems
 from router.web.context import REQUEST_ID
@@ -57,7 +57,7 @@ class Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope[REQUEST_ID] = name = new_request_id()
+        scope[REQUEST_ID] = name = RequestName().text
         status = 0
 
         async def sending(message: Message) -> None:

@@ -11,15 +11,16 @@ from starlette.responses import Response
 from governance.errors import ValueAPIError
 from router.accounts.roles import Role
 from router.accounts.session import find_session
+from router.surface import Path, Portal
 from router.web import forms, pages
 from router.web.context import web
 from router.web.problems import NotSignedIn, foreseen, typed
 
 _PAGES = (
-    ("overview", "/portal/", "Overview"),
-    ("keys", "/portal/keys", "API keys"),
-    ("data-policy", "/portal/data-policy", "Data policy"),
-    ("password", "/portal/password", "Password"),
+    ("overview", Portal.OVERVIEW, "Overview"),
+    ("keys", Portal.KEYS, "API keys"),
+    ("data-policy", Portal.DATA_POLICY, "Data policy"),
+    ("password", Portal.PASSWORD, "Password"),
 )
 
 
@@ -35,11 +36,11 @@ class Visitor:
     token: str
 
     @property
-    def pages(self) -> tuple[tuple[str, str, str], ...]:
+    def pages(self) -> tuple[tuple[str, Path, str], ...]:
         """Navigation: (name, address, label)."""
         if self.role is Role.USER:
             return _PAGES
-        own = ("status", "/portal/status", "Status") if self.role is Role.OPERATOR else ("role", "/portal/role", "Role")
+        own = ("status", Portal.STATUS, "Status") if self.role is Role.OPERATOR else ("role", Portal.ROLE, "Role")
         return (*_PAGES, own)
 
 

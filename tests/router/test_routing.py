@@ -215,7 +215,7 @@ def test_many_requests_at_once_never_overspend_by_more_than_one(service: Governe
     from router.providers.usage import Usage
 
     body = json_.dumps({"model": "openai/good", "messages": HI, "max_tokens": 10}).encode()
-    price = Price(Rates(1_000_000, 100_000, 4_000_000))
+    price = Price(Rates(1_000_000, 100_000, 4_000_000, 1_000_000))
     # What admission reserves for this body covers the dearest usage that it can have.
     assert price.reserve_microcredits(len(body), 10) >= price.charge_microcredits(Usage(len(body), 0, 10, False))
     with ThreadPoolExecutor(8) as pool:

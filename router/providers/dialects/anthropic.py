@@ -29,8 +29,9 @@ _PATHS: Final = {Endpoint.MESSAGES: "/v1/messages", Endpoint.COUNT_TOKENS: "/v1/
 DEFAULT_VERSION: Final = "2023-06-01"
 _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-# Betas that change the shape or speed of an answer and keep nothing; one that isn't here isn't sent on.
-_BETAS: Final = (
+# Betas, but for their date, that change the shape or speed of an answer and keep nothing. Published in docs/api.md; any
+# other is refused: to leave it out in silence would answer another question than the caller's.
+BETAS: Final = (
     *("computer-use-", "output-128k-", "output-300k-", "dev-full-thinking-", "interleaved-thinking-", "context-1m-"),
     *("context-management-", "model-context-window-exceeded-", "thinking-token-count-", "compact-"),
     *("mid-conversation-tool-changes-", "mid-conversation-output-config-", "mid-conversation-system-clear-at-"),
@@ -38,14 +39,12 @@ _BETAS: Final = (
     *("inline-tools-", "prompt-caching-", "pdfs-", "token-counting-", "token-efficient-tools-", "effort-"),
     *("fine-grained-tool-streaming-", "advanced-tool-use-", "claude-code-"),
 )
-_LONG_CACHE_BETA: Final = "extended-cache-ttl-"
 _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 # `input` is a tool call's arguments, the others are JSON schemas: data with field names of the caller's choosing.
 _OPAQUE: Final = frozenset({"input", "input_schema", "schema", "metadata"})
 _NESTED: Final = frozenset({"type", "file_id", "source", "cache_control", "ttl", "content", "tools"})
 _SEARCHES: Final = ("web_search_2", "web_fetch_2")
-_SHORTEST_CACHE: Final = "5m"
 _SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control", *_SEARCHES})
 
 
@@ -57,14 +56,24 @@ def auth_headers(key: str) -> dict[str, str]:
     return {"x-api-key": key}
 
 
-def pass_headers(client: Mapping[str, str], *, zdr: bool) -> dict[str, str]:
+def pass_headers(client: Mapping[str, str]) -> dict[str, str]:
     version = client.get("anthropic-version", DEFAULT_VERSION)
     if not _VERSION.fullmatch(version):
         raise InvalidRequest("'anthropic-version' must be a date.", param="anthropic-version")
-    allowed = _BETAS if zdr else (*_BETAS, _LONG_CACHE_BETA)
-    asked = (beta.strip() for beta in client.get("anthropic-beta", "").split(","))
-    betas = [beta for beta in asked if beta.startswith(allowed) and _BETA.fullmatch(beta)]
+    betas = [beta.strip() for beta in client.get("anthropic-beta", "").split(",") if beta.strip()]
+    for beta in betas:
+        _check_beta(beta)
     return {"anthropic-version": version, **({"anthropic-beta": ",".join(betas)} if betas else {})}
+
+
+def _check_beta(beta: str) -> None:
+    named = f"The beta '{beta}'" if _BETA.fullmatch(beta) else "A beta whose name isn't one"
+    if not (beta.startswith(BETAS) and _BETA.fullmatch(beta)):
+        raise InvalidRequest(
+            f"{named} isn't offered here; the API's documentation lists those that are.",
+            code="beta_not_offered",
+            param="anthropic-beta",
+        )
 
 
 def peek(endpoint: Endpoint, scan: Scan, params: Mapping[str, str]) -> Peek:
@@ -109,12 +118,10 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             raise NotOffered(kind.rpartition("_")[0], base.THIRD_PARTY)
         if kind == "mcp_toolset":
             raise NotOffered("mcp_toolset", base.THIRD_PARTY)
-        if zdr:
-            base.refuse_long_cache(node, "cache_control", _SHORTEST_CACHE)
+        base.refuse_dearer_cache(node)
 
 
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
-    refuse(endpoint, scan, zdr=policy.zdr)
     edits = base.provider_edit(scan, policy)
     if scan.value("model") != policy.upstream_model:
         edits.append(put("model", "model", policy.upstream_model))
@@ -143,16 +150,13 @@ def read_json(endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
     return None if usage is None else _usage(usage, final=True), base.text_under(content, _TEXT, {"input"})
 
 
-def usage_from_json(endpoint: Endpoint, body: bytes) -> Usage | None:
-    return read_json(endpoint, body)[0]
-
-
 def _usage(usage: Mapping[str, object], *, final: bool) -> Usage:
     """`input_tokens` leaves out what was read from and written to the cache; ours holds all three."""
     cached = base.tokens(usage, "cache_read_input_tokens")
     written = base.tokens(usage, "cache_creation_input_tokens")
     fresh = base.tokens(usage, "input_tokens", required=True)
-    return base.total(fresh + cached + written, cached, base.tokens(usage, "output_tokens"), final=final)
+    output = base.tokens(usage, "output_tokens")
+    return base.total(fresh + cached + written, cached, output, written=written, final=final)
 
 
 class MessagesReader:

@@ -92,10 +92,10 @@ class Wire(Protocol):
         """The header that carries our key."""
         ...
 
-    def pass_headers(self, client: Mapping[str, str], *, zdr: bool) -> dict[str, str]:
+    def pass_headers(self, client: Mapping[str, str]) -> dict[str, str]:
         """The only headers beside content type and key that go upstream; `client` has lower-case names.
 
-        Raises InvalidRequest for one that can't be what it should be.
+        Raises InvalidRequest for one that can't be what it should be, or asks for what isn't offered.
         """
         ...
 
@@ -112,15 +112,11 @@ class Wire(Protocol):
         ...
 
     def plan(self, endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
-        """`refuse`, then the edits that are due, each of which changes the body."""
+        """The edits that are due to a body that passed `refuse`; each changes it."""
         ...
 
     def read_json(self, endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
         """Usage of a whole answer (None: it tells none) and UTF-8 bytes of its text. Raises MalformedUpstream."""
-        ...
-
-    def usage_from_json(self, endpoint: Endpoint, body: bytes) -> Usage | None:
-        """Usage of a whole answer. Raises MalformedUpstream where the body isn't what the dialect promises."""
         ...
 
     def reader(self, endpoint: Endpoint) -> StreamReader:
@@ -189,6 +185,13 @@ def refuse_long_cache(node: Mapping[str, object], field: str, shortest: str) -> 
         raise NotOffered(f"{field}.ttl", CACHE)
 
 
+def refuse_dearer_cache(node: Mapping[str, object]) -> None:
+    """Anthropic's marks may ask for five minutes only: an hour's writes cost twice the input, which no price here is."""
+    mark = node.get("cache_control")
+    if isinstance(mark, dict) and mark.get("ttl") not in (None, "5m"):
+        raise NotOffered("cache_control.ttl", PRICE)
+
+
 def provider_edit(scan: Scan, policy: Policy) -> list[Edit]:
     """Our routing preferences never go on; an aggregator gets the constraint in its own terms."""
     if policy.upstream_provider is not None:
@@ -253,11 +256,12 @@ def part(value: Mapping[str, object], name: str) -> dict[str, object] | None:
     return inner
 
 
-def total(input_tokens: int, cached: int, output_tokens: int, *, final: bool = True) -> Usage:
-    """Bounded usage. More cached tokens than input can't be, and would make a charge negative: capped."""
+def total(input_tokens: int, cached: int, output_tokens: int, *, written: int = 0, final: bool = True) -> Usage:
+    """Bounded usage. More cached or written tokens than input can't be, and would make a charge negative: capped."""
     if max(input_tokens, output_tokens) > TOKENS_MAX:
         raise MalformedUpstream("The upstream's usage is beyond what any model reads.")
-    return Usage(input_tokens, min(cached, input_tokens), output_tokens, estimated=not final)
+    cached = min(cached, input_tokens)
+    return Usage(input_tokens, cached, output_tokens, not final, min(written, input_tokens - cached))
 
 
 def text_size(value: object) -> int:

@@ -71,7 +71,7 @@ def auth_headers(key: str) -> dict[str, str]:
     return {"x-goog-api-key": key}
 
 
-def pass_headers(client: Mapping[str, str], *, zdr: bool) -> dict[str, str]:
+def pass_headers(client: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
@@ -135,7 +135,6 @@ def _is_public(uri: object) -> bool:
 
 
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
-    refuse(endpoint, scan, zdr=policy.zdr)
     edits = base.provider_edit(scan, policy)
     if "model" in scan:  # the path names the model; a copy of our name for it would contradict it
         edits.append(remove("model", "model"))
@@ -174,10 +173,6 @@ def read_json(endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
         raise MalformedUpstream("The upstream's answer has no candidate.")
     usage = base.part(answer, "usageMetadata")
     return None if usage is None else _usage(usage, final=True), base.text_under(candidates, _TEXT, {"args"})
-
-
-def usage_from_json(endpoint: Endpoint, body: bytes) -> Usage | None:
-    return read_json(endpoint, body)[0]
 
 
 def _candidates(answer: Mapping[str, object]) -> list[dict[str, object]]:

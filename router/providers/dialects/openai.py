@@ -50,10 +50,14 @@ _STATE_TYPES: Final = frozenset(
     {"item_reference", "file_search", "code_interpreter", "container_auto", "container_reference", "skill_reference"}
 )
 _SEARCHES: Final = "web_search"
-_NESTED: Final = _STATE_FIELDS | {"type", "audio", "id", "prompt_cache_breakpoint", "ttl", "content", "tools"}
+_NESTED: Final = _STATE_FIELDS | {
+    *("type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
+}
 _SHORTEST_CACHE: Final = "30m"
 _SUSPECT: Final = base.suspicion(
-    _STATE_FIELDS | _STATE_TYPES | {"mcp", "audio", "prompt_cache_breakpoint", _SEARCHES, "image_generation"}
+    _STATE_FIELDS
+    | _STATE_TYPES
+    | {"mcp", "audio", "prompt_cache_breakpoint", "cache_control", _SEARCHES, "image_generation"}
 )
 
 
@@ -65,7 +69,7 @@ def auth_headers(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-def pass_headers(client: Mapping[str, str], *, zdr: bool) -> dict[str, str]:
+def pass_headers(client: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
@@ -116,12 +120,12 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         audio = node.get("audio")
         if isinstance(audio, dict) and audio.get("id") is not None:  # an earlier answer's audio, kept there
             raise NotOffered("audio.id", base.STATE)
+        base.refuse_dearer_cache(node)  # OpenRouter takes Anthropic's marks on this wire
         if zdr:
             base.refuse_long_cache(node, "prompt_cache_breakpoint", _SHORTEST_CACHE)
 
 
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
-    refuse(endpoint, scan, zdr=policy.zdr)
     edits = base.provider_edit(scan, policy)
     if scan.value("model") != policy.upstream_model:
         edits.append(put("model", "model", policy.upstream_model))
@@ -196,10 +200,6 @@ def read_json(endpoint: Endpoint, body: bytes) -> tuple[Usage | None, int]:
     return _usage(usage), base.text_under(choices, _TEXT)
 
 
-def usage_from_json(endpoint: Endpoint, body: bytes) -> Usage | None:
-    return read_json(endpoint, body)[0]
-
-
 def _usage(usage: Mapping[str, object] | None) -> Usage | None:
     """Completions' usage. DeepSeek and Moonshot tell cached tokens under names of their own."""
     if usage is None:
@@ -211,7 +211,8 @@ def _usage(usage: Mapping[str, object] | None) -> Usage | None:
         base.tokens(usage, "cached_tokens"),
     )
     prompt = base.tokens(usage, "prompt_tokens", required=True)
-    return base.total(prompt, cached, base.tokens(usage, "completion_tokens"))
+    written = base.tokens(details, "cache_write_tokens")
+    return base.total(prompt, cached, base.tokens(usage, "completion_tokens"), written=written)
 
 
 def _responses_usage(usage: Mapping[str, object] | None) -> Usage | None:
@@ -222,6 +223,7 @@ def _responses_usage(usage: Mapping[str, object] | None) -> Usage | None:
         base.tokens(usage, "input_tokens", required=True),
         base.tokens(details, "cached_tokens"),
         base.tokens(usage, "output_tokens", required=True),
+        written=base.tokens(details, "cache_write_tokens"),
     )
 
 

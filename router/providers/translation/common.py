@@ -32,6 +32,7 @@ DROPPED: Final[Mapping[str, str]] = MappingProxyType(
         "cache_control": "Anthropic's cache marks, wherever they stand: they change cost and latency, never the answer",
         "stream_options": "`include_usage` decides what we send you, not what we ask for; there is no obfuscation here",
         "json_schema.name": "labels the schema for OpenAI; the other APIs take the schema alone",
+        "anthropic-beta": "the header; those that are published name features of Anthropic's API alone",
         "eager_input_streaming": "how tool input is cut into events; other APIs stream it as it comes",
         "thinking blocks": "`thinking` and `redacted_thinking` in an Anthropic history are sealed for the model that "
         "wrote them. Reasoning in an answer is left out too: the shapes have no common place for it",

@@ -1,18 +1,22 @@
 """API keys as their owner handles them: shown once, named, governed, revoked, and never another account's."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import events
 from governance.datamap import DataUse
+from governance.db import Database
 from governance.errors import Conflict, NotFound, Rejected
 from governance.ids import uuid7
 from router.accounts import api_key as module
 from router.accounts.account import account_policy, check_policy, set_account_policy, set_tier
-from router.accounts.api_key import ApiKey, ApiKeys
+from router.accounts.api_key import ApiKey, ApiKeys, KeyChanges
 from router.accounts.desk import Desk
 from router.accounts.key_format import key_hash, well_formed
 from tests.router.accounts.conftest import EMAIL, Counter, join, mails
@@ -42,14 +46,43 @@ async def test_a_key_is_shown_once_and_its_owner_told(desk: Desk, api_keys: ApiK
 async def test_it_is_renamed_and_given_another_policy(desk: Desk, api_keys: ApiKeys, generation: Counter) -> None:
     account_id, subject_id = await join(desk)
     made = await api_keys.create(account_id, subject_id, "one")
-    await api_keys.rename(account_id, made.id, "two")
+    await api_keys.change(account_id, made.id, {"name": "two"})
     before = generation()
-    await api_keys.set_policy(account_id, made.id, {"region": "eu"})
+    await api_keys.change(account_id, made.id, {"data_policy": {"region": "eu"}})
     assert generation() == before + 1
     (view,) = await api_keys.list(account_id)
     assert (view.name, view.data_policy) == ("two", {"region": "eu"})
-    await api_keys.set_policy(account_id, made.id, None)
+    await api_keys.change(account_id, made.id, {"data_policy": None})
     assert (await api_keys.list(account_id))[0].data_policy is None
+
+
+async def test_name_and_policy_change_together_or_not_at_all(
+    desk: Desk, api_keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_id, subject_id = await join(desk)
+    made = await api_keys.create(account_id, subject_id, "one", {"zdr": True})
+    changes: KeyChanges = {"name": "two", "data_policy": {"region": "eu"}}
+    real, begun = Database.transaction, 0
+
+    @asynccontextmanager
+    async def lost(self: Database, use: DataUse) -> AsyncIterator[AsyncSession]:
+        nonlocal begun
+        begun += 1
+        async with real(self, use) as session:
+            yield session
+            await session.flush()
+            raise OSError("the connection went away before the commit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", lost)
+        with pytest.raises(OSError, match="went away"):
+            await api_keys.change(account_id, made.id, changes)
+    assert begun == 1
+    (view,) = await api_keys.list(account_id)
+    assert (view.name, view.data_policy) == ("one", {"zdr": True})
+    await api_keys.change(account_id, made.id, changes)
+    (view,) = await api_keys.list(account_id)
+    assert (view.name, view.data_policy) == ("two", {"region": "eu"})
 
 
 async def test_revoking_moves_the_generation_and_is_logged_by_id(
@@ -72,8 +105,8 @@ async def test_revoking_moves_the_generation_and_is_logged_by_id(
     }
     for again in (
         api_keys.revoke(account_id, made.id),
-        api_keys.rename(account_id, made.id, "x"),
-        api_keys.set_policy(account_id, made.id, None),
+        api_keys.change(account_id, made.id, {"name": "x"}),
+        api_keys.change(account_id, made.id, {"data_policy": None}),
     ):
         with pytest.raises(NotFound):
             await again
@@ -85,8 +118,8 @@ async def test_another_accounts_key_isnt_there(desk: Desk, api_keys: ApiKeys) ->
     stranger, _ = await join(desk, "grace@example.org")
     for attempt in (
         api_keys.revoke(stranger, made.id),
-        api_keys.rename(stranger, made.id, "x"),
-        api_keys.set_policy(stranger, made.id, {}),
+        api_keys.change(stranger, made.id, {"name": "x"}),
+        api_keys.change(stranger, made.id, {"data_policy": {}}),
         api_keys.revoke(account_id, uuid7()),
     ):
         with pytest.raises(NotFound):

@@ -71,7 +71,7 @@ async def live(desk: Desk) -> dict[str, str]:
     made = await api_keys.create(account_id, subject_id, NAME)
     secrets["key"], secrets["key name"] = made.secret[10:], NAME
     other = await api_keys.create(account_id, subject_id, "to be renamed canary")
-    await api_keys.rename(account_id, other.id, "renamed canary")
+    await api_keys.change(account_id, other.id, {"name": "renamed canary"})
     await api_keys.revoke(account_id, other.id)
     secrets |= {"renamed": "to be renamed canary", "name": "renamed canary"}
     await request_reset(desk, EMAIL)

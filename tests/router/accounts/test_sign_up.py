@@ -37,7 +37,6 @@ async def test_from_sign_up_to_signed_in(desk: Desk) -> None:
     assert (template, mail.to) == ("confirm", EMAIL)
     assert "https://api.example/portal/confirm?token=" in mail.text
     confirmed = await confirm(desk, await mailed_token(desk))
-    assert confirmed.first
     assert (await enter(desk)).subject_id == confirmed.subject_id
     (person,) = await list_people(desk.db)
     assert (person.role, person.first_password, person.account_id) == ("user", False, confirmed.account_id)
@@ -96,7 +95,12 @@ async def test_the_answer_takes_its_time_whatever_the_path(
     waited: list[float] = []
     sleep = asyncio.sleep
 
+    ours = asyncio.get_running_loop()
+
     async def watch(seconds: float) -> None:
+        # A simulator of this worker sleeps too, on a loop of its own.
+        if asyncio.get_running_loop() is not ours:
+            return await sleep(seconds)
         waited.append(seconds)
         await sleep(0)
 

@@ -245,6 +245,23 @@ async def test_records_under_an_unknown_money_key_are_kept_aside(desk: Desk, eve
     assert [line["records"] for line in named(event_log, "journal:record:unreadable")] == [1]
 
 
+async def test_an_orphan_s_allocated_room_is_no_record_and_no_damage(desk: Desk, event_log: Path) -> None:
+    """SIGKILL leaves the blocks behind the last record, and segments that nothing was written to yet."""
+    desk.writer.make_room()
+    while desk.writer.promise():
+        pass
+    desk.settle(100)
+    desk.writer.make_room()
+    used, unused = sorted(desk.folder.glob("*.journal"), key=lambda path: path.stem)
+    assert used.stat().st_blocks * 512 >= desk.writer.segment_bytes and unused.stat().st_size == 0
+    os.close(desk.writer._lock)  # all that a kill does to the folder
+    adopted = await Committer(desk.db, desk.keys, desk.folder).adopt_orphans()
+    assert (adopted.records, adopted.returned_microcredits) == (1, 400)
+    assert await desk.books() == (GRANT - 100, 100, 1)
+    assert named(event_log, "journal:tail:truncated") == []
+    assert [path.name for path in desk.folder.iterdir()] == ["folder.id"]
+
+
 async def test_a_torn_tail_is_counted_and_said(desk: Desk, event_log: Path) -> None:
     desk.settle(100)
     (path,) = desk.folder.glob("*.journal")

@@ -1,5 +1,6 @@
 """Records are whole or not there, sealed in halves, and a folder's locks say who lives."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -16,6 +17,7 @@ from governance.vault.envelope import Key
 from router.billing import journal
 from router.billing.journal import JournalWriter, Segment, Tail
 from tests.router.billing.book import IP, USER_AGENT, Customer
+from tests.services.small_disk import small_disk
 
 MONEY = Key(uuid4(), b"m" * 32)
 SUBJECT = Key(uuid4(), b"s" * 32)
@@ -171,14 +173,14 @@ def test_a_refused_write_leaves_nothing_that_hides_what_follows(
 
 
 def test_segments_rotate_by_size_and_time(folder: Path) -> None:
-    writer = JournalWriter(folder, uuid4(), segment_bytes=len(RECORDS[0]) + 1)
+    writer = JournalWriter(folder, uuid4(), segment_bytes=len(RECORDS[0]) + len(RECORDS[1]))
     for part in RECORDS:
         writer.append(part)
     assert [segment.complete for segment in writer.segments] == [True, False]
-    writer.rotate_if_due()
+    writer.retire_if_due()
     assert not writer.segments[-1].complete
     writer.segment_seconds = 0.0
-    writer.rotate_if_due()
+    writer.retire_if_due()
     assert writer.segments[-1].complete
     assert len(writer.segments) == 2
     writer.close(remove=False)
@@ -212,10 +214,103 @@ async def test_flush_brings_every_open_and_retired_segment_to_the_disk(
     writer.close(remove=False)
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_what_is_promised_fits_without_asking_the_disk_again(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whatever is promised, appended, given back and retired before the disk fills up."""
+    writer = JournalWriter(tmp_path_factory.mktemp("journal"), uuid4(), segment_bytes=3 * journal.RECORD_BYTES_MAX)
+    promised = 0
+    for step in data.draw(st.lists(st.sampled_from(["promise", "append", "give back", "retire"]), max_size=40)):
+        if step == "promise":
+            writer.make_room()
+            assert writer.promise()
+            promised += 1
+        elif step == "retire":
+            writer.retire()
+        elif promised:
+            if step == "append":
+                writer.append(bytes(data.draw(st.integers(1, journal.RECORD_BYTES_MAX))))
+            writer.redeem()
+            promised -= 1
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "_create", full)
+        for _ in range(promised):
+            writer.append(bytes(journal.RECORD_BYTES_MAX))
+            writer.redeem()
+    writer.close(remove=False)
+
+
+def test_a_full_disk_takes_what_was_promised_and_promises_no_more(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1536k") as disk:
+        writer = JournalWriter(disk.path / "journal", uuid4())
+        writer.make_room()
+        promised = 0
+        while writer.promise():
+            promised += 1
+        assert promised == writer.segment_bytes // journal.RECORD_BYTES_MAX
+        disk.fill()
+        with pytest.raises(OSError, match="No space"):
+            writer.make_room()
+        with pytest.raises(OSError, match="No space"):
+            writer.append(RECORDS[0])
+            writer.retire()
+        assert not writer.segments[-1].complete
+        largest = record(user_agent="x" * 3_600)
+        for _ in range(promised - 1):
+            writer.append(largest)
+            writer.redeem()
+        # A power loss or a crash leaves a file that is as long as what was written.
+        writer.segments[-1].complete = True
+        assert writer.segments[-1].path.stat().st_size == len(RECORDS[0]) + (promised - 1) * len(largest)
+        writer.close(remove=False)
+        disk.free()
+
+
+def test_a_segment_gives_back_the_room_that_it_did_not_need(folder: Path) -> None:
+    writer = JournalWriter(folder, uuid4())
+    writer.make_room()
+    (path,) = folder.glob("*.journal")
+    assert path.stat().st_blocks * 512 >= writer.segment_bytes and path.stat().st_size == 0
+    writer.append(RECORDS[0])
+    assert path.stat().st_size == len(RECORDS[0])
+    writer.rotate()
+    assert path.stat().st_blocks * 512 < 64 * 1024
+    writer.make_room()
+    writer.close(remove=False)
+    assert list(folder.glob("*.journal")) == [path], "an unused segment was left behind"
+
+
+def test_where_the_file_system_cannot_put_blocks_aside_its_free_space_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Libc:
+        def fallocate(self, *_: object) -> int:
+            ctypes.set_errno(errno.EOPNOTSUPP)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc())
+    writer = JournalWriter(tmp_path / "few", uuid4())
+    writer.make_room()
+    assert writer.promise()
+    writer.close(remove=False)
+    writer = JournalWriter(tmp_path / "many", uuid4(), segment_bytes=2**62)
+    with pytest.raises(OSError, match="No space"):
+        writer.make_room()
+    assert not writer.promise()
+    assert list((tmp_path / "many").glob("*.journal")) == []
+    writer.close(remove=False)
+
+
 def test_a_long_segment_is_read_in_chunks(folder: Path) -> None:
     writer = JournalWriter(folder, uuid4(), segment_bytes=2**30)
-    one = record(user_agent="x" * 100_000)
-    for _ in range(20):
+    one = record(user_agent="x" * 3_500)
+    for _ in range(300):
         writer.append(one)
     writer.rotate()
     segment = writer.segments[0]
@@ -227,7 +322,7 @@ def test_a_long_segment_is_read_in_chunks(folder: Path) -> None:
             break
         count += len(payloads)
         segment.offset = end
-    assert count == 20
+    assert count == 300
     assert segment.bytes_left() == 0
     writer.close(remove=False)
 

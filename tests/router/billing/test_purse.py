@@ -17,12 +17,14 @@ from governance.datamap import DataUse
 from governance.db import Database
 from governance.vault.keys import KeyStore
 from router.billing import journal, lease, ledger
+from router.billing.journal import JournalWriter
 from router.billing.lease import Lease
 from router.billing.ledger import CREDIT, AccountKind, LedgerAccount, ledger_account_id
 from router.billing.purse import Purse, PurseLimits
 from router.billing.usage_log import Usage
 from router.errors import TooFewCredits, Unavailable
 from tests.router.billing.book import Customer, Flaky, Signal, customer
+from tests.services.small_disk import small_disk
 
 QUICK = PurseLimits(tick_s=0.01, idle_s=60, failure_pause_s=0.02, recall_every_s=0.02)
 GRANT = 2 * CREDIT
@@ -345,6 +347,84 @@ async def test_a_disk_that_refuses_charges_nobody_and_stops_reserving(
         purse.release(first)
         purse.settle(second, made.event(100), made.key)
     assert await books(db, made) == (GRANT - 100, 1)
+
+
+async def test_a_full_disk_admits_only_what_it_has_room_for(
+    db: Database, keys: KeyStore, folder: Path, signal: Signal
+) -> None:
+    made = await customer(db, keys, GRANT)
+    with small_disk(folder) as disk:
+        async with opened(db, keys, folder, signal) as purse:
+            held = [await purse.reserve(made.account_id, 10)]
+            disk.fill()
+            while (reservation := purse.try_reserve(made.account_id, 10)) is not None:
+                held.append(reservation)
+            with pytest.raises(Unavailable, match="no room") as caught:
+                await purse.reserve(made.account_id, 10)
+            assert caught.value.retry_after_s == 5
+            purse.release(held.pop())
+            for reservation in held:
+                purse.settle(reservation, made.event(10), made.key)
+            disk.free()
+
+            async def again() -> bool:
+                return purse.try_reserve(made.account_id, 10) is not None
+
+            purse._make_room()
+            await eventually(again)
+        # What was admitted was recorded, to the last.
+        assert await books(db, made) == (GRANT - 10 * len(held), len(held))
+        assert len(held) == 2**20 // journal.RECORD_BYTES_MAX - 1
+
+
+async def test_what_the_disk_refuses_after_the_response_began_is_owed(
+    db: Database, keys: KeyStore, folder: Path, signal: Signal, event_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await customer(db, keys, GRANT)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "no")
+
+    async with opened(db, keys, folder, signal) as purse:
+        first, second = await purse.reserve(made.account_id, 100), await purse.reserve(made.account_id, 100)
+        with monkeypatch.context() as patch:
+            patch.setattr(JournalWriter, "append", broken)
+            with pytest.raises(Unavailable):
+                purse.settle(first, made.event(70), made.key, begun=True)
+            assert not first.open and first._held.reserved == 200
+            with pytest.raises(RuntimeError, match="already"):
+                purse.release(first)
+            purse._refused_until = 0.0
+            assert purse.try_reserve(made.account_id, 1) is None
+
+            async def said() -> bool:
+                return "billing:charge:owed" in event_log.read_text()
+
+            await eventually(said)
+
+        async def written() -> bool:
+            return first._held.reserved == 100
+
+        await eventually(written)
+        purse.settle(second, made.event(100), made.key)
+    assert await books(db, made) == (GRANT - 170, 2)
+
+
+async def test_what_is_owed_to_the_end_is_said(
+    db: Database, keys: KeyStore, folder: Path, signal: Signal, event_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await customer(db, keys, GRANT)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "no")
+
+    async with opened(db, keys, folder, signal) as purse:
+        reservation = await purse.reserve(made.account_id, 100)
+        monkeypatch.setattr(JournalWriter, "append", broken)
+        with pytest.raises(Unavailable):
+            purse.settle(reservation, made.event(70), made.key, begun=True)
+    (line,) = [line for line in event_log.read_text().splitlines() if "billing:charge:lost" in line]
+    assert json.loads(line)["records"] == 1 and json.loads(line)["microcredits"] == 70
 
 
 async def test_a_close_without_database_leaves_the_journal_to_the_next(

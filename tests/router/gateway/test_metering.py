@@ -150,7 +150,7 @@ STREAMS: dict[str, tuple[Dialect, Endpoint, bool, bytes]] = {
     "gemini": (Dialect.GOOGLE, Endpoint.STREAM_GENERATE, False, GEMINI),
     "array": (Dialect.GOOGLE, Endpoint.STREAM_GENERATE, True, ARRAY),
 }
-PROVIDERS_USAGE = Usage(11, 3, 5, estimated=False)
+PROVIDERS_USAGE = {name: Usage(11, 3, 5, False, 4 if name == "messages" else 0) for name in STREAMS}
 
 
 def meter(name: str, *, drop: bool = False) -> StreamMeter:
@@ -168,7 +168,7 @@ def test_a_whole_stream_is_forwarded_byte_for_byte_at_every_cut(name: str) -> No
     for at in range(len(data) + 1):
         subject = meter(name)
         assert run(subject, [data[:at], data[at:]]) == data
-        assert subject.complete and not subject.failed and subject.usage(10**6) == PROVIDERS_USAGE
+        assert subject.complete and not subject.failed and subject.usage(10**6) == PROVIDERS_USAGE[name]
     subject = meter(name)
     assert run(subject, [bytes([byte]) for byte in data]) == data and subject.complete
 
@@ -188,7 +188,7 @@ def test_many_cuts_and_every_line_end(name: str, cuts: list[int], end: str, drop
     chunks = [data[a:b] for a, b in zip([0, *at], [*at, len(data)], strict=True)]
     subject = meter(name, drop=drop)
     out = run(subject, chunks)
-    assert subject.complete and subject.usage(0) == PROVIDERS_USAGE
+    assert subject.complete and subject.usage(0) == PROVIDERS_USAGE[name]
     if drop and name == "chat":
         assert (
             b"prompt_tokens_details" not in out and b"[DONE]" in out and out.count(b"data: ") == 5
@@ -211,7 +211,7 @@ def test_only_the_injected_chunk_is_dropped() -> None:
     finish = sse(chat_chunk(delta(None, "stop"), usage={"prompt_tokens": 2, "completion_tokens": 1}))
     subject = meter("chat", drop=True)
     assert run(subject, [filtered + finish + CHAT_USAGE + DONE]) == filtered + finish + DONE
-    assert subject.usage(0) == PROVIDERS_USAGE
+    assert subject.usage(0) == PROVIDERS_USAGE["chat"]
     assert run(meter("chat"), [CHAT_USAGE + DONE]) == CHAT_USAGE + DONE
 
 
@@ -241,7 +241,7 @@ def test_estimates_after_a_cut() -> None:
     text = len(TEXT.encode())
     subject = meter("messages")
     subject.feed(MESSAGES[: MESSAGES.index(b"event: content_block_stop")])
-    assert subject.usage(4000) == Usage(11, 3, -(-text // 4), estimated=True)
+    assert subject.usage(4000) == Usage(11, 3, -(-text // 4), True, 4)
     subject = meter("gemini")
     subject.feed(GEMINI[: GEMINI.index(b"\r\n\r\n") + 4])
     assert subject.usage(4000) == Usage(11, 0, -(-text // 4), estimated=True)

@@ -3,13 +3,14 @@
 import asyncio
 import gzip
 import logging
+import socket
 import ssl
 import time
 import traceback
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,78 +31,20 @@ from router.gateway.upstream import (
     UpstreamRequest,
     UpstreamTimeout,
 )
+from tests.router.gateway.scripted import says, serving
 
 CANARY = b"canary-4f1c-prompt"
 QUICK = Timeouts(connect_s=2, first_byte_s=0.3, between_bytes_s=0.3, total_s=3, write_s=2)
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@dataclass
-class Server:
-    url: str
-    connections: int = 0
-    heads: list[bytes] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def read_request(self, reader: asyncio.StreamReader) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next((int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x[:15] == b"content-length:"), 0)
-        self.heads.append(head)
-        self.bodies.append(await reader.readexactly(length))
-
-    async def until_gone(self, reader: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError):
-            assert await reader.read(1) == b""
-        self.gone.set()
-
-
-@asynccontextmanager
-async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        server.connections += 1
-        try:
-            while True:
-                await server.read_request(reader)
-                await script(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    server = Server(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/x")
-    try:
-        yield server
-    finally:
-        listener.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def says(*parts: bytes, close: bool = False, hang: bool = False) -> Script:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-        if close:
-            writer.close()
-        if hang:
-            await asyncio.Event().wait()
-
-    return script
 
 
 def request(url: str, timeouts: Timeouts = QUICK, body: bytes = CANARY) -> UpstreamRequest:
     return UpstreamRequest(
         "POST", url, [(b"content-type", b"application/json"), (b"x-key", b"sk-1")], Body(body), timeouts
     )
+
+
+def nothing() -> None:
+    """For tests that don't ask when a request's first byte may have left."""
 
 
 @pytest.fixture
@@ -116,7 +59,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nX-A: 2\r\n\r\nhi"
 
 async def test_sends_only_what_was_given(upstream: HttpxUpstream) -> None:
     async with serving(says(OK)) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         assert (answer.status, await answer.read(10)) == (200, b"hi")
         assert answer.headers["x-a"] == "1, 2"
         lines = server.heads[0].decode().lower().split("\r\n")
@@ -127,11 +70,65 @@ async def test_sends_only_what_was_given(upstream: HttpxUpstream) -> None:
         assert server.bodies == [CANARY]
 
 
+async def test_says_when_a_byte_may_have_left(upstream: HttpxUpstream) -> None:
+    told: list[str] = []
+    async with serving(says(OK)) as server:
+        for _ in range(2):  # on a new connection and on one that is used again
+            await (await upstream.send(request(server.url), lambda: told.append("sent"))).read(10)
+    assert told == ["sent", "sent"]
+
+
+async def test_nothing_was_sent_while_the_upstream_does_not_accept() -> None:
+    told: list[str] = []
+    upstream = HttpxUpstream()
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # beyond its queue Linux drops the handshakes
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(UpstreamTimeout, match="connect"):
+            await upstream.send(request(url, replace(QUICK, connect_s=0.2)), lambda: told.append("sent"))
+    await upstream.aclose()
+    assert told == []
+
+
+@pytest.mark.parametrize("kind", ["tls", "tunnel"])
+async def test_a_handshake_or_a_tunnel_is_no_byte_of_the_request(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first.set_result(await reader.read(64))
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    url = f"https://127.0.0.1:{port}/"
+    if kind == "tunnel":
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", "")
+        url = "https://upstream.invalid/"
+    upstream = HttpxUpstream(trust_env=True)
+    sending = asyncio.ensure_future(upstream.send(request(url), lambda: told.append("sent")))
+    try:
+        assert (await first).startswith(b"\x16" if kind == "tls" else b"CONNECT ")
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await upstream.aclose()
+        listener.close()
+    assert told == []
+
+
 async def test_connection_is_reused_and_no_cookie_is_kept(upstream: HttpxUpstream) -> None:
     cookie = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: a=b; Path=/\r\n\r\n"
     async with serving(says(cookie)) as server:
         for _ in range(2):
-            assert await (await upstream.send(request(server.url))).read(0) == b""
+            assert await (await upstream.send(request(server.url), nothing)).read(0) == b""
         assert server.connections == 1
         assert b"cookie" not in server.heads[1].lower()
         assert len(upstream._client.cookies) == 0
@@ -141,7 +138,7 @@ async def test_connection_is_reused_and_no_cookie_is_kept(upstream: HttpxUpstrea
 async def test_framing_headers_are_ours(upstream: HttpxUpstream, name: bytes) -> None:
     bad = UpstreamRequest("POST", "http://127.0.0.1:9/", [(name, b"1")], Body(b""), QUICK)
     with pytest.raises(ValueError, match="only the upstream client"):
-        await upstream.send(bad)
+        await upstream.send(bad, nothing)
 
 
 async def test_refused_connection(upstream: HttpxUpstream) -> None:
@@ -150,7 +147,7 @@ async def test_refused_connection(upstream: HttpxUpstream) -> None:
     listener.close()
     await listener.wait_closed()
     with pytest.raises(ConnectFailed):
-        await upstream.send(request(f"http://127.0.0.1:{port}/"))
+        await upstream.send(request(f"http://127.0.0.1:{port}/"), nothing)
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
@@ -178,12 +175,12 @@ async def test_tls_is_verified(tmp_path: Path, upstream: HttpxUpstream) -> None:
     async with serving(says(OK), tls=context) as server:
         url = server.url.replace("http://127.0.0.1", "https://localhost")
         with pytest.raises(ConnectFailed):  # a stranger's certificate
-            await upstream.send(request(url))
+            await upstream.send(request(url), nothing)
         trusting = HttpxUpstream(verify=ssl.create_default_context(cafile=path))
         with pytest.raises(ConnectFailed):  # a trusted certificate for another name
-            await trusting.send(request(url.replace("localhost", "127.0.0.1")))
+            await trusting.send(request(url.replace("localhost", "127.0.0.1")), nothing)
         assert server.bodies == []
-        assert await (await trusting.send(request(url))).read(10) == b"hi"
+        assert await (await trusting.send(request(url), nothing)).read(10) == b"hi"
         await trusting.aclose()
 
 
@@ -197,7 +194,7 @@ def test_a_context_that_does_not_verify_is_refused() -> None:
 async def test_hang_before_the_head(upstream: HttpxUpstream) -> None:
     async with serving(says(hang=True)) as server:
         with pytest.raises(UpstreamTimeout) as caught:
-            await upstream.send(request(server.url))
+            await upstream.send(request(server.url), nothing)
         assert caught.value.phase == "first_byte"
 
 
@@ -210,7 +207,7 @@ async def test_dripping_head_is_bounded(upstream: HttpxUpstream) -> None:
 
     async with serving(drip) as server:
         with pytest.raises(UpstreamTimeout) as caught:
-            await upstream.send(request(server.url))
+            await upstream.send(request(server.url), nothing)
         assert caught.value.phase == "first_byte"
 
 
@@ -219,7 +216,7 @@ async def test_server_that_reads_nothing(upstream: HttpxUpstream) -> None:
     port = listener.sockets[0].getsockname()[1]
     limits = Timeouts(connect_s=2, first_byte_s=2, between_bytes_s=2, total_s=5, write_s=0.3)
     with pytest.raises(UpstreamTimeout) as caught:
-        await upstream.send(request(f"http://127.0.0.1:{port}/", limits, bytes(16 << 20)))
+        await upstream.send(request(f"http://127.0.0.1:{port}/", limits, bytes(16 << 20)), nothing)
     assert caught.value.phase == "write"
     listener.close()
 
@@ -239,7 +236,7 @@ async def test_server_that_reads_nothing(upstream: HttpxUpstream) -> None:
 async def test_broken_before_the_body(upstream: HttpxUpstream, parts: tuple[bytes, ...]) -> None:
     async with serving(says(*parts, close=True)) as server:
         with pytest.raises(UpstreamBroken):
-            await upstream.send(request(server.url))
+            await upstream.send(request(server.url), nothing)
 
 
 GZIP = gzip.compress(CANARY * 500, mtime=0)
@@ -257,7 +254,7 @@ GZIP = gzip.compress(CANARY * 500, mtime=0)
 )
 async def test_broken_body(upstream: HttpxUpstream, parts: tuple[bytes, ...]) -> None:
     async with serving(says(b"HTTP/1.1 200 OK\r\n", *parts, close=True)) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         with pytest.raises(UpstreamBroken):
             await answer.read(1 << 20)
 
@@ -265,7 +262,7 @@ async def test_broken_body(upstream: HttpxUpstream, parts: tuple[bytes, ...]) ->
 async def test_what_came_before_the_cut_is_delivered(upstream: HttpxUpstream) -> None:
     cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
     async with serving(says(cut, close=True)) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         got = []
         with pytest.raises(UpstreamBroken):
             async for chunk in answer.chunks():
@@ -275,13 +272,13 @@ async def test_what_came_before_the_cut_is_delivered(upstream: HttpxUpstream) ->
 
 async def test_informational_answers_are_passed_over(upstream: HttpxUpstream) -> None:
     async with serving(says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n", OK)) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         assert (answer.status, await answer.read(10)) == (200, b"hi")
 
 
 async def test_silence_in_the_body(upstream: HttpxUpstream) -> None:
     async with serving(says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", hang=True)) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         with pytest.raises(UpstreamTimeout) as caught:
             await answer.read(100)
         assert caught.value.phase == "between_bytes"
@@ -297,7 +294,7 @@ async def test_drip_ends_at_the_total(upstream: HttpxUpstream) -> None:
 
     limits = Timeouts(connect_s=1, first_byte_s=1, between_bytes_s=0.5, total_s=0.8, write_s=1)
     async with serving(drip) as server:
-        answer = await upstream.send(request(server.url, limits))
+        answer = await upstream.send(request(server.url, limits), nothing)
         began = time.monotonic()
         with pytest.raises(UpstreamTimeout) as caught:
             await answer.read(10_000)
@@ -309,7 +306,7 @@ async def test_a_slow_reader_is_not_the_upstreams_fault(upstream: HttpxUpstream)
     body = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
     async with serving(says(body)) as server:
         got = []
-        async for chunk in (await upstream.send(request(server.url))).chunks():
+        async for chunk in (await upstream.send(request(server.url), nothing)).chunks():
             await asyncio.sleep(0.35)  # longer than between_bytes_s
             got.append(chunk)
         assert b"".join(got) == b"ab"
@@ -320,7 +317,7 @@ async def test_redirects_are_answers(upstream: HttpxUpstream, status: int) -> No
     async with serving(says(OK)) as elsewhere:
         head = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n"
         async with serving(says(head.encode())) as server:
-            answer = await upstream.send(request(server.url))
+            answer = await upstream.send(request(server.url), nothing)
             assert answer.status == status
             await answer.aclose()
         assert elsewhere.connections == 0
@@ -328,7 +325,7 @@ async def test_redirects_are_answers(upstream: HttpxUpstream, status: int) -> No
 
 async def test_unparseable_location_is_still_an_answer(upstream: HttpxUpstream) -> None:
     async with serving(says(b"HTTP/1.1 307 X\r\nLocation: http://[::bad\r\nContent-Length: 0\r\n\r\n")) as server:
-        assert (await upstream.send(request(server.url))).status == 307
+        assert (await upstream.send(request(server.url), nothing)).status == 307
 
 
 @pytest.mark.parametrize(
@@ -346,21 +343,21 @@ async def test_codings_are_undone(upstream: HttpxUpstream, coding: str, encoded:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(encoded)}\r\n\r\n".encode()
     half = len(encoded) // 2
     async with serving(says(head, encoded[:half], encoded[half:])) as server:
-        assert await (await upstream.send(request(server.url))).read(1 << 20) == CANARY * 500
+        assert await (await upstream.send(request(server.url), nothing)).read(1 << 20) == CANARY * 500
 
 
 async def test_a_small_answer_that_inflates_is_cut_at_the_limit(upstream: HttpxUpstream) -> None:
     bomb = gzip.compress(bytes(64 << 20))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
     async with serving(says(head, bomb)) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         with pytest.raises(UpstreamBroken, match="larger"):
             await answer.read(1 << 20)
 
 
 async def test_close_delimited_body(upstream: HttpxUpstream) -> None:
     async with serving(says(b"HTTP/1.1 200 OK\r\n\r\nall of it", close=True)) as server:
-        assert await (await upstream.send(request(server.url))).read(100) == b"all of it"
+        assert await (await upstream.send(request(server.url), nothing)).read(100) == b"all of it"
 
 
 async def test_read_closes_when_too_large(upstream: HttpxUpstream) -> None:
@@ -370,7 +367,7 @@ async def test_read_closes_when_too_large(upstream: HttpxUpstream) -> None:
 
     async with serving(script) as server:
         with pytest.raises(UpstreamBroken, match="larger"):
-            await (await upstream.send(request(server.url))).read(1000)
+            await (await upstream.send(request(server.url), nothing)).read(1000)
         await asyncio.wait_for(server.gone.wait(), 1)
 
 
@@ -385,7 +382,7 @@ async def test_cancel_closes_the_socket_at_once(upstream: HttpxUpstream, head: b
 
     async def call() -> None:
         limits = Timeouts(connect_s=9, first_byte_s=9, between_bytes_s=9, total_s=9, write_s=9)
-        await (await upstream.send(request(server.url, limits))).read(100)
+        await (await upstream.send(request(server.url, limits), nothing)).read(100)
 
     async with serving(script) as server:
         task = asyncio.create_task(call())
@@ -402,7 +399,7 @@ async def test_leaving_the_stream_closes_the_socket(upstream: HttpxUpstream) -> 
         await server.until_gone(reader)
 
     async with serving(script) as server:
-        answer = await upstream.send(request(server.url))
+        answer = await upstream.send(request(server.url), nothing)
         await answer.aclose()
         await asyncio.wait_for(server.gone.wait(), 1)
 
@@ -412,7 +409,7 @@ async def test_root_at_debug_learns_nothing(upstream: HttpxUpstream, caplog: pyt
         logging.getLogger(name).setLevel(logging.DEBUG)  # as an operator would, after start-up
     with caplog.at_level(logging.DEBUG):
         async with serving(says(OK)) as server:
-            await (await upstream.send(request(server.url))).read(10)
+            await (await upstream.send(request(server.url), nothing)).read(10)
         logging.getLogger("elsewhere").debug("the handler works")
     assert [r.name for r in caplog.records if r.name.startswith(("http", "elsewhere"))] == ["elsewhere"]
     assert "sk-1" not in caplog.text and "/v1/x" not in caplog.text
@@ -442,7 +439,7 @@ async def test_the_log_test_could_fail(caplog: pytest.LogCaptureFixture) -> None
 async def test_errors_quote_nothing(upstream: HttpxUpstream, parts: tuple[bytes, ...]) -> None:
     async with serving(says(*parts, close=True)) as server:
         with pytest.raises(ValueAPIError) as caught:
-            await upstream.send(request(server.url))
+            await upstream.send(request(server.url), nothing)
     text = "".join(traceback.format_exception(caught.value))
     assert caught.value.__suppress_context__
     assert CANARY.decode() not in text

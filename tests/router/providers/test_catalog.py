@@ -273,7 +273,7 @@ def test_keys_dont_show(tmp_path: Path) -> None:
     assert CANARY not in repr((catalog.providers, catalog.models, catalog.models[0].routes))
 
 
-PRICE = Price(Rates(3, 1, 7), Rates(6, 2, 14), 1000)
+PRICE = Price(Rates(3, 1, 7, 4), Rates(6, 2, 14, 8), 1000)
 tokens = st.integers(0, 10_000)
 
 
@@ -291,28 +291,39 @@ def test_charge_is_rounded_up_once(usage: Usage, charge: int) -> None:
 
 
 def test_charge_by_hand() -> None:
-    price = Price(Rates(2_000_000, 200_000, 10_000_000))
+    price = Price(Rates(2_000_000, 200_000, 10_000_000, 2_500_000))
     # 900 fresh at 2, 100 cached at 0.2, 50 out at 10 micro-credits a token: 1800 + 20 + 500.
     assert price.charge_microcredits(Usage(1000, 100, 50, False)) == 2320
+    # Of them 300 written to the cache at 2.5: 1200 + 20 + 750 + 500.
+    assert price.charge_microcredits(Usage(1000, 100, 50, False, 300)) == 2470
+    # More written than is left of the input: capped.
+    assert price.charge_microcredits(Usage(10, 4, 0, False, 99)) == 16  # 0.8 + 15, rounded up
     # Three parts of 0.4 micro-credits each: 1.2 becomes 2, where rounding each part would make 3.
-    assert Price(Rates(400_000, 400_000, 400_000)).charge_microcredits(Usage(2, 1, 1, False)) == 2
+    assert Price(Rates(400_000, 400_000, 400_000, 400_000)).charge_microcredits(Usage(2, 1, 1, False)) == 2
     # More cached than read at all: the cached count can't exceed the input.
     assert price.charge_microcredits(Usage(10, 99, 0, False)) == 2
-    assert Price(Rates(1_000_000, 0, 0), Rates(2_000_000, 0, 0), 10).charge_microcredits(Usage(11, 0, 0, False)) == 22
-    assert Price(Rates(1_000_000, 0, 0), Rates(2_000_000, 0, 0), 10).charge_microcredits(Usage(10, 0, 0, False)) == 10
+    assert (
+        Price(Rates(1_000_000, 0, 0, 0), Rates(2_000_000, 0, 0, 0), 10).charge_microcredits(Usage(11, 0, 0, False))
+        == 22
+    )
+    assert (
+        Price(Rates(1_000_000, 0, 0, 0), Rates(2_000_000, 0, 0, 0), 10).charge_microcredits(Usage(10, 0, 0, False))
+        == 10
+    )
 
 
-@given(tokens, tokens, tokens, tokens, tokens)
-def test_reserve_covers_any_usage_within_it(i: int, c: int, o: int, more_in: int, more_out: int) -> None:
-    for price in (PRICE, Price(Rates(3, 5, 7)), Price(Rates(9, 1, 9), Rates(3, 1, 3), 500)):
+@given(tokens, tokens, tokens, tokens, tokens, tokens)
+def test_reserve_covers_any_usage_within_it(i: int, c: int, w: int, o: int, more_in: int, more_out: int) -> None:
+    for price in (PRICE, Price(Rates(3, 5, 7, 4)), Price(Rates(9, 1, 9, 9), Rates(3, 1, 3, 1), 500)):
         reserved = price.reserve_microcredits(i + more_in, o + more_out)
-        assert reserved >= price.charge_microcredits(Usage(i, c, o, False))
+        assert reserved >= price.charge_microcredits(Usage(i, c, o, False, w))
 
 
-@given(tokens, tokens, tokens)
-def test_charge_is_the_exact_sum_rounded_up(i: int, c: int, o: int) -> None:
+@given(tokens, tokens, tokens, tokens)
+def test_charge_is_the_exact_sum_rounded_up(i: int, c: int, w: int, o: int) -> None:
     c = min(i, c)
     rates = PRICE.long if i > 1000 and PRICE.long else PRICE.rates
-    exact = (i - c) * rates.input + c * rates.cached_input + o * rates.output
-    charged = PRICE.charge_microcredits(Usage(i, c, o, False))
+    w = min(i - c, w)
+    exact = (i - c - w) * rates.input + c * rates.cached_input + w * rates.cache_write + o * rates.output
+    charged = PRICE.charge_microcredits(Usage(i, c, o, False, w))
     assert exact <= charged * 1_000_000 < exact + 1_000_000

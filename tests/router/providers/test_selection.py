@@ -12,7 +12,7 @@ from router.providers.catalog import Model, Price, Provider, Rates, Route, downs
 from router.providers.constraints import NONE, Constraints, parse, strictest
 from router.providers.data_policy import UNKNOWN, DataPolicy
 from router.providers.secrets import Secret
-from router.providers.selection import allowed_somewhere, exclusion, select
+from router.providers.selection import exclusion, select, served_by
 from router.surface import Dialect, Endpoint
 from tests.router.providers.test_constraints import constraints
 from tests.router.providers.test_data_policy import KNOWN
@@ -34,7 +34,7 @@ def route(
     provider = Provider(name, dialect, base, Secret("k"), None, False, aggregator, slugs or {}, policy, "", None)
     shown = downstream_unknown(policy) if aggregator else policy
     model = Model("m", 1000, 100, ())
-    return Route(provider, base, Secret("k"), "up", dialect, endpoints, Price(Rates(1, 1, 1)), shown, model)
+    return Route(provider, base, Secret("k"), "up", dialect, endpoints, Price(Rates(1, 1, 1, 1)), shown, model)
 
 
 def model(*routes: Route) -> Model:
@@ -174,9 +174,14 @@ def test_aggregators_own_policy_counts_too(own: DataPolicy) -> None:
         pick(keeps, parse({"zdr": True, "data_collection": "deny"}))
 
 
-def test_models_listing_hides_what_is_forbidden() -> None:
-    assert allowed_somewhere(ALL, Constraints(zdr=True))
-    assert not allowed_somewhere(model(ALPHA, GAMMA), Constraints(zdr=True))
+def test_a_route_answers_its_own_endpoints_and_what_is_translated() -> None:
+    def openai_to_all(client: Dialect, _upstream: Dialect) -> bool:
+        return client is Dialect.OPENAI
+
+    native = route("a", KNOWN, dialect=Dialect.ANTHROPIC, endpoints=frozenset({Endpoint.MESSAGES}))
+    assert served_by(native, can_translate=openai_to_all) == {Endpoint.MESSAGES, Endpoint.CHAT}
+    counting = replace(native, endpoints=frozenset({Endpoint.COUNT_TOKENS}))
+    assert served_by(counting, can_translate=openai_to_all) == {Endpoint.COUNT_TOKENS}
 
 
 policies = st.builds(

@@ -1,5 +1,8 @@
 """The JSON API on a real socket, on both databases: what an account can do, and that it can't do it to another."""
 
+import asyncio
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +14,7 @@ from governance.datamap import DataUse
 from governance.ids import uuid7
 from router.billing import ledger, usage_log
 from router.billing.meter_event import MeterEvent
+from router.web import account_shapes
 from tests.router.web.running import PASSWORD, Running, Stores, serve
 
 EMAIL = "ada@example.org"
@@ -32,6 +36,7 @@ async def test_from_sign_up_to_a_revoked_key(web: Running) -> None:
         client.headers |= await web.bearer(EMAIL)
         me = (await client.get(f"{API}/me")).json()
         assert (me["email"], me["role"], me["first_password"]) == (EMAIL, "user", False)
+        assert me["session_expires_at"].endswith("Z")
 
         made = await client.post(f"{API}/keys", json={"name": "laptop", "data_policy": {"zdr": True}})
         assert made.status_code == 201
@@ -56,6 +61,18 @@ async def test_from_sign_up_to_a_revoked_key(web: Running) -> None:
 
         assert (await client.post(f"{API}/sign-out")).status_code == 204
         assert (await client.get(f"{API}/me")).status_code == 401
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_what_is_sent_and_answered_prints_as_stars(web: Running) -> None:
+    sent = account_shapes.Credentials(email=EMAIL, password=PASSWORD)
+    await web.person(EMAIL)
+    async with web.client() as client:
+        began = account_shapes.Session.model_validate_json(
+            (await client.post(f"{API}/sign-in", json=sent.model_dump())).content
+        )
+    for shape in (sent, began):
+        assert f"{shape}{shape!r}" == f"<{type(shape).__name__} ***>" * 2
 
 
 async def test_usage_is_the_own_accounts(web: Running) -> None:
@@ -228,5 +245,49 @@ async def test_welcome_credits_come_once(stores: Stores, tmp_path: Path) -> None
         token = (await web.link("confirm")).rpartition("=")[2]
         for _ in range(2):
             await client.post(f"{API}/confirm", json={"token": token})
+        usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
+        assert usage.json()["balance_microcredits"] == 250_000
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from governance.db import Database
+from governance.vault.keyring import FileKeyring
+from governance.vault.keys import KeyStore
+from router.accounts import sign_up
+from router.accounts.desk import Desk, Links
+from router.accounts.passwords import Passwords
+from governance.vault.blind_index import EmailIndex
+from router.web import welcome
+
+async def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(data_url, keys_url, key_file, token):
+    data = Database(data_url)
+    keys = KeyStore(Database(keys_url), FileKeyring(Path(key_file)))
+    data.context["keys"] = keys
+    sign_up.confirm = die
+    desk = Desk(data, keys, EmailIndex(keys), Passwords(), Links("http://localhost"))
+    await welcome.confirm(desk, token, 250_000)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_kill_between_welcome_and_confirmation_loses_neither(stores: Stores, tmp_path: Path) -> None:
+    data, keys = stores
+    urls = [database.engine.url.render_as_string(hide_password=False) for database in (data, keys.db)]
+    async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=300_000) as web, web.client() as client:
+        await client.post(f"{API}/sign-up", json={"email": EMAIL, "password": PASSWORD})
+        token = (await web.link("confirm")).rpartition("=")[2]
+        for _ in range(2):
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", KILLED, *urls, str(tmp_path / "keys" / "root.key"), token
+            )
+            assert await child.wait() == -signal.SIGKILL
+        # The same link goes on from there, though the operator has set another amount since.
+        assert (await client.post(f"{API}/confirm", json={"token": token})).status_code == 200
         usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
         assert usage.json()["balance_microcredits"] == 250_000

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from router.settings import Settings
 from tests.router.web.running import Running, Stores, serve
 
 pytestmark = pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
@@ -32,14 +34,23 @@ async def test_metrics_label_routes_not_paths(web: Running) -> None:
     assert "example.org" not in text
 
 
-async def test_metrics_are_for_near_clients(stores: Stores, tmp_path: Path) -> None:
+async def test_metrics_are_for_the_networks_in_the_settings(stores: Stores, tmp_path: Path) -> None:
     async with serve(stores, tmp_path / "a") as web, web.client() as client:
         # A proxy on this machine that nobody declared: who is behind it isn't known.
         assert (await client.get("/metrics", headers={"x-forwarded-for": "127.0.0.1"})).status_code == 404
         assert (await client.get("/metrics", headers={"forwarded": "for=127.0.0.1"})).status_code == 404
     async with serve(stores, tmp_path / "b", trusted_proxies="127.0.0.1") as web, web.client() as client:
-        assert (await client.get("/metrics", headers={"x-forwarded-for": "8.8.8.8"})).status_code == 404
-        assert (await client.get("/metrics", headers={"x-forwarded-for": "10.1.2.3"})).status_code == 200
+        for address, status in (("8.8.8.8", 404), ("10.1.2.3", 404), ("127.0.0.9", 200), ("::1", 200), ("::2", 404)):
+            assert (await client.get("/metrics", headers={"x-forwarded-for": address})).status_code == status
+        assert (await client.get("/metrics", headers={"x-forwarded-for": "::ffff:127.0.0.1"})).status_code == 200
+    wider = {"trusted_proxies": "127.0.0.1", "metrics_networks": "10.1.0.0/16, 192.0.2.7"}
+    async with serve(stores, tmp_path / "c", **wider) as web, web.client() as client:
+        for address, status in (("10.1.2.3", 200), ("192.0.2.7", 200), ("192.0.2.8", 404), ("127.0.0.1", 404)):
+            assert (await client.get("/metrics", headers={"x-forwarded-for": address})).status_code == status
+    async with serve(stores, tmp_path / "d", metrics_networks="") as web, web.client() as client:
+        assert (await client.get("/metrics")).status_code == 404
+    with pytest.raises(ValidationError, match="no address or network"):
+        Settings(metrics_networks="10.0.0.0/8,everybody")
 
 
 async def test_root_leads_to_the_portal_and_the_sheet_is_cached(web: Running) -> None:

@@ -26,27 +26,39 @@ def test_paths_and_headers() -> None:
     assert dialect.upstream_path(MESSAGES, "m") == "/v1/messages"
     assert dialect.upstream_path(COUNT, "m") == "/v1/messages/count_tokens"
     assert dialect.auth_headers("k") == {"x-api-key": "k"}
-    assert dialect.pass_headers({}, zdr=False) == {"anthropic-version": "2023-06-01"}
-    assert dialect.pass_headers({"anthropic-version": "2026-10-21", "user-agent": "x"}, zdr=False) == {
+    assert dialect.pass_headers({}) == {"anthropic-version": "2023-06-01"}
+    assert dialect.pass_headers({"anthropic-version": "2026-10-21", "user-agent": "x"}) == {
         "anthropic-version": "2026-10-21"
     }
     with pytest.raises(InvalidRequest):
-        dialect.pass_headers({"anthropic-version": "canary\r\nx: y"}, zdr=False)
+        dialect.pass_headers({"anthropic-version": "canary\r\nx: y"})
 
 
-def test_only_betas_that_keep_nothing_pass() -> None:
-    asked = (
-        "files-api-2025-04-14, interleaved-thinking-2025-05-14,mcp-client-2025-04-04,unknown-1,"
-        "skills-2025-10-02,extended-cache-ttl-2025-04-11,context-1m-\x00"
+def test_betas_on_the_published_list_go_on() -> None:
+    asked = "interleaved-thinking-2025-05-14, context-1m-2025-08-07,,"
+    assert dialect.pass_headers({"anthropic-beta": asked})["anthropic-beta"] == (
+        "interleaved-thinking-2025-05-14,context-1m-2025-08-07"
     )
-    assert (
-        dialect.pass_headers({"anthropic-beta": asked}, zdr=False)["anthropic-beta"]
-        == "interleaved-thinking-2025-05-14,extended-cache-ttl-2025-04-11"
-    )
-    assert (
-        dialect.pass_headers({"anthropic-beta": asked}, zdr=True)["anthropic-beta"] == "interleaved-thinking-2025-05-14"
-    )
-    assert "anthropic-beta" not in dialect.pass_headers({"anthropic-beta": "code-execution-2025-05-22"}, zdr=False)
+    assert "anthropic-beta" not in dialect.pass_headers({"anthropic-beta": " "})
+
+
+@pytest.mark.parametrize(
+    "beta",
+    ["files-api-2025-04-14", "mcp-client-2025-04-04", "skills-2025-10-02", "extended-cache-ttl-2025-04-11", "unknown-1",
+     "code-execution-2025-05-22", "fast-mode-2026-02-01"],
+)  # fmt: skip
+def test_any_other_beta_is_refused_by_name(beta: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        dialect.pass_headers({"anthropic-beta": f"interleaved-thinking-2025-05-14,{beta}"})
+    assert f"'{beta}'" in caught.value.message and caught.value.code == "beta_not_offered"
+    assert (caught.value.status, caught.value.param) == (400, "anthropic-beta")
+
+
+@pytest.mark.parametrize("beta", ["context-1m-\x00canary", "Canary", "canary@example.org", "canary" * 20])
+def test_what_is_no_betas_name_is_refused_unquoted(beta: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        dialect.pass_headers({"anthropic-beta": beta})
+    assert "canary" not in caught.value.message.lower()
 
 
 def test_peek() -> None:
@@ -105,7 +117,7 @@ def test_edits() -> None:
 )
 def test_provider_side_state_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(NotOffered) as caught:
-        dialect.plan(MESSAGES, body(**fields), Policy("claude-x", None, allow_store=True))
+        dialect.refuse(MESSAGES, body(**fields), zdr=False)
     assert caught.value.param == param and caught.value.status == 400
 
 
@@ -122,11 +134,12 @@ def test_provider_side_state_is_refused_by_name(fields: dict[str, Any], param: s
         },
     ],
 )
-def test_a_long_cache_is_refused_at_any_depth_under_zdr_alone(fields: dict[str, Any]) -> None:
-    dialect.refuse(MESSAGES, body(**fields), zdr=False)
-    with pytest.raises(NotOffered) as caught:
-        dialect.refuse(MESSAGES, body(**fields), zdr=True)
-    assert caught.value.param == "cache_control.ttl"
+def test_a_long_cache_is_refused_at_any_depth(fields: dict[str, Any]) -> None:
+    """It costs twice the input, and under zero data retention it would be retention as well."""
+    for zdr in (False, True):
+        with pytest.raises(NotOffered) as caught:
+            dialect.refuse(MESSAGES, body(**fields), zdr=zdr)
+        assert caught.value.param == "cache_control.ttl" and caught.value.status == 400
     short = json.loads(json.dumps(fields).replace("1h", "5m").replace("24h", "5m"))
     dialect.refuse(MESSAGES, body(**short), zdr=True)
 
@@ -157,23 +170,27 @@ def test_a_tools_arguments_and_schemas_are_data() -> None:
     dialect.refuse(MESSAGES, source, zdr=True)
 
 
+def usage_of(endpoint: Endpoint, data: bytes) -> Usage | None:
+    return dialect.read_json(endpoint, data)[0]
+
+
 def message(**fields: Any) -> bytes:
     return json.dumps({"type": "message", "content": [{"type": "text", "text": "hi"}], **fields}).encode()
 
 
 def test_total_input_holds_cache_reads_and_writes() -> None:
     usage = {"input_tokens": 3, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 100, "output_tokens": 7}
-    assert dialect.usage_from_json(MESSAGES, message(usage=usage)) == Usage(123, 20, 7, estimated=False)
+    assert usage_of(MESSAGES, message(usage=usage)) == Usage(123, 20, 7, False, 100)
     nulls = {"input_tokens": 3, "cache_read_input_tokens": None, "output_tokens": 7}
-    assert dialect.usage_from_json(MESSAGES, message(usage=nulls)) == Usage(3, 0, 7, estimated=False)
+    assert usage_of(MESSAGES, message(usage=nulls)) == Usage(3, 0, 7, estimated=False)
     tools = [{"type": "tool_use", "input": {"a": "text"}}, {"type": "text", "text": "hi"}]
     assert dialect.read_json(MESSAGES, message(content=tools)) == (None, len('{"a":"text"}') + 2)
 
 
 def test_counting_is_free_and_checked() -> None:
-    assert dialect.usage_from_json(COUNT, b'{"input_tokens":9}') == Usage(0, 0, 0, estimated=False)
+    assert usage_of(COUNT, b'{"input_tokens":9}') == Usage(0, 0, 0, estimated=False)
     with pytest.raises(MalformedUpstream):
-        dialect.usage_from_json(COUNT, b'{"input_tokens":"9"}')
+        usage_of(COUNT, b'{"input_tokens":"9"}')
 
 
 @pytest.mark.parametrize(
@@ -191,5 +208,5 @@ def test_counting_is_free_and_checked() -> None:
 )
 def test_a_200_that_is_not_a_message_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedUpstream) as caught:
-        dialect.usage_from_json(MESSAGES, data)
+        usage_of(MESSAGES, data)
     assert "canary" not in str(caught.value)

@@ -31,9 +31,7 @@ def test_paths_and_headers() -> None:
         == "/v1beta/models/gemini-x:streamGenerateContent"
     )
     assert dialect.upstream_path(COUNT, "a/b?c") == "/v1beta/models/a%2Fb%3Fc:countTokens"
-    assert (
-        dialect.auth_headers("k") == {"x-goog-api-key": "k"} and dialect.pass_headers({"cookie": "x"}, zdr=True) == {}
-    )
+    assert dialect.auth_headers("k") == {"x-goog-api-key": "k"} and dialect.pass_headers({"cookie": "x"}) == {}
 
 
 @pytest.mark.parametrize("value", [7, 7.0, "7"])
@@ -120,7 +118,7 @@ def test_a_wrapped_request_names_the_providers_model_too() -> None:
 )
 def test_provider_side_state_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(NotOffered) as caught:
-        dialect.plan(GENERATE, body(**fields), Policy("m", None, allow_store=True))
+        dialect.refuse(GENERATE, body(**fields), zdr=False)
     assert caught.value.param == param and caught.value.status == 400
 
 
@@ -151,6 +149,10 @@ def test_the_web_and_a_functions_data_go_through() -> None:
 CANDIDATES = [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}]
 
 
+def usage_of(endpoint: Endpoint, data: bytes) -> Usage | None:
+    return dialect.read_json(endpoint, data)[0]
+
+
 def answer(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
@@ -163,13 +165,11 @@ def test_thoughts_are_output_and_cached_is_part_of_the_prompt() -> None:
         "thoughtsTokenCount": 7,
         "toolUsePromptTokenCount": 2,
     }
-    assert dialect.usage_from_json(GENERATE, answer(candidates=CANDIDATES, usageMetadata=usage)) == Usage(
-        12, 4, 12, estimated=False
-    )
+    assert usage_of(GENERATE, answer(candidates=CANDIDATES, usageMetadata=usage)) == Usage(12, 4, 12, estimated=False)
     assert dialect.read_json(GENERATE, answer(candidates=CANDIDATES)) == (None, 2)
     blocked = answer(promptFeedback={"blockReason": "SAFETY"}, usageMetadata={"promptTokenCount": 3})
-    assert dialect.usage_from_json(GENERATE, blocked) == Usage(3, 0, 0, estimated=False)
-    assert dialect.usage_from_json(COUNT, b'{"totalTokens":3}') == Usage(0, 0, 0, estimated=False)
+    assert usage_of(GENERATE, blocked) == Usage(3, 0, 0, estimated=False)
+    assert usage_of(COUNT, b'{"totalTokens":3}') == Usage(0, 0, 0, estimated=False)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_thoughts_are_output_and_cached_is_part_of_the_prompt() -> None:
 )
 def test_a_200_that_is_not_the_dialects_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedUpstream) as caught:
-        dialect.usage_from_json(GENERATE, data)
+        usage_of(GENERATE, data)
     assert "canary" not in str(caught.value)
     with pytest.raises(MalformedUpstream):
-        dialect.usage_from_json(COUNT, data)
+        usage_of(COUNT, data)

@@ -27,7 +27,7 @@ def edited(source: Scan, policy: Policy = POLICY, endpoint: Endpoint = CHAT) -> 
 def test_wire_finds_it() -> None:
     assert wire(Dialect.OPENAI).upstream_path(CHAT, "m") == "/chat/completions"
     assert dialect.auth_headers("k") == {"authorization": "Bearer k"}
-    assert dialect.pass_headers({"anthropic-version": "2023-06-01", "user-agent": "x", "cookie": "c"}, zdr=False) == {}
+    assert dialect.pass_headers({"anthropic-version": "2023-06-01", "user-agent": "x", "cookie": "c"}) == {}
 
 
 def test_peek_reads_what_routing_needs() -> None:
@@ -190,9 +190,9 @@ REFUSED: list[tuple[Endpoint, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("endpoint", "fields", "param"), REFUSED)
 def test_provider_side_state_is_refused_by_name(endpoint: Endpoint, fields: dict[str, Any], param: str) -> None:
-    for policy in (POLICY, Policy("up-1", None, allow_store=True)):
+    for zdr in (False, True):
         with pytest.raises(NotOffered) as caught:
-            dialect.plan(endpoint, body(**fields), policy)
+            dialect.refuse(endpoint, body(**fields), zdr=zdr)
         assert caught.value.status == 400 and caught.value.param == param
         assert param.rsplit(".", 1)[-1] in caught.value.code and param in caught.value.message
 
@@ -241,6 +241,7 @@ def test_an_escaped_reference_is_seen() -> None:
     ],
 )
 def test_what_keeps_nothing_there_goes_through(fields: dict[str, Any]) -> None:
+    dialect.refuse(CHAT, body(**fields), zdr=True)
     sent, _ = edited(body(**fields), Policy("up-1", None, zdr=True))
     assert {k: v for k, v in sent.items() if k in fields} == fields
 
@@ -265,8 +266,24 @@ def test_a_long_cache_mark_is_refused_under_zdr_alone() -> None:
     assert caught.value.param == "prompt_cache_breakpoint.ttl"
 
 
+def test_an_hours_cache_for_an_aggregators_anthropic_models_is_refused() -> None:
+    def marked(mark: dict[str, str]) -> Scan:
+        return body(messages=[{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": mark}]}])
+
+    dialect.refuse(CHAT, marked({"type": "ephemeral"}), zdr=False)
+    dialect.refuse(CHAT, marked({"type": "ephemeral", "ttl": "5m"}), zdr=False)
+    for source in (marked({"type": "ephemeral", "ttl": "1h"}), body(cache_control={"type": "ephemeral", "ttl": "1h"})):
+        with pytest.raises(NotOffered) as caught:
+            dialect.refuse(CHAT, source, zdr=False)
+        assert caught.value.param == "cache_control.ttl"
+
+
 def test_prompt_is_text_for_completions() -> None:
     dialect.refuse(COMPLETIONS, body(prompt="hello"), zdr=True)
+
+
+def usage_of(endpoint: Endpoint, data: bytes) -> Usage | None:
+    return dialect.read_json(endpoint, data)[0]
 
 
 def answer(**fields: Any) -> bytes:
@@ -283,37 +300,43 @@ def test_usage_of_each_endpoint() -> None:
         "total_tokens": 14,
         "prompt_tokens_details": {"cached_tokens": 6},
     }
-    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=usage)) == Usage(10, 6, 4, estimated=False)
-    assert dialect.usage_from_json(COMPLETIONS, answer(choices=[{"text": "x"}], usage=usage)) == Usage(
-        10, 6, 4, estimated=False
-    )
-    assert dialect.usage_from_json(
+    assert usage_of(CHAT, answer(choices=MESSAGE, usage=usage)) == Usage(10, 6, 4, estimated=False)
+    assert usage_of(COMPLETIONS, answer(choices=[{"text": "x"}], usage=usage)) == Usage(10, 6, 4, estimated=False)
+    assert usage_of(
         EMBEDDINGS, answer(data=[{"embedding": "AAA="}], usage={"prompt_tokens": 7, "total_tokens": 7})
     ) == Usage(7, 0, 0, estimated=False)
     reported = {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 3, "total_tokens": 12}
-    assert dialect.usage_from_json(
-        RESPONSES, answer(output=[], status="completed", error=None, usage=reported)
-    ) == Usage(9, 2, 3, estimated=False)
+    assert usage_of(RESPONSES, answer(output=[], status="completed", error=None, usage=reported)) == Usage(
+        9, 2, 3, estimated=False
+    )
     hit = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_hit_tokens": 8, "prompt_tokens_details": None}
-    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=hit)) == Usage(10, 8, 1, estimated=False)
+    assert usage_of(CHAT, answer(choices=MESSAGE, usage=hit)) == Usage(10, 8, 1, estimated=False)
     assert dialect.read_json(CHAT, answer(choices=MESSAGE, usage=None)) == (None, 6)
+    written = usage | {"prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 3}}
+    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=written)) == Usage(10, 6, 4, False, 3)
+    too_many = usage | {"prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 30}}
+    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=too_many)) == Usage(10, 6, 4, False, 4)
+    reported["input_tokens_details"] = {"cached_tokens": 2, "cache_write_tokens": 5}
+    assert dialect.usage_from_json(RESPONSES, answer(output=[], status="completed", usage=reported)) == (
+        Usage(9, 2, 3, False, 5)
+    )
 
 
 @pytest.mark.parametrize("bad", [1e30, -5, "12", True, 1.5, TOKENS_MAX + 1, [], None])
 def test_hostile_usage_is_refused(bad: Any) -> None:
     with pytest.raises(MalformedUpstream):
-        dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage={"prompt_tokens": bad, "completion_tokens": 1}))
+        usage_of(CHAT, answer(choices=MESSAGE, usage={"prompt_tokens": bad, "completion_tokens": 1}))
     if bad is not None:
         for usage in (
             {"prompt_tokens": 1, "completion_tokens": bad},
             {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": bad}},
         ):
             with pytest.raises(MalformedUpstream):
-                dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=usage))
+                usage_of(CHAT, answer(choices=MESSAGE, usage=usage))
 
 
 def test_more_cached_than_input_never_makes_a_charge_negative() -> None:
-    usage = dialect.usage_from_json(
+    usage = usage_of(
         CHAT, answer(choices=MESSAGE, usage={"prompt_tokens": 1, "completion_tokens": 1, "cached_tokens": 9})
     )
     assert usage == Usage(1, 1, 1, estimated=False)
@@ -343,7 +366,7 @@ def test_more_cached_than_input_never_makes_a_charge_negative() -> None:
 )
 def test_a_200_that_is_not_the_dialects_is_refused_without_a_quote(endpoint: Endpoint, data: bytes) -> None:
     with pytest.raises(MalformedUpstream) as caught:
-        dialect.usage_from_json(endpoint, data)
+        usage_of(endpoint, data)
     assert caught.value.status == 502 and "canary" not in str(caught.value) and caught.value.__cause__ is None
 
 

@@ -50,7 +50,7 @@ async def ask(found: Translation, body: dict[str, object]) -> bytes:
     sent = found.request(raw(body), upstream_model="sim-gemini-3", upstream_user="va-1", default_max_tokens=100)
     endpoint = found.upstream_endpoint
     spoken = wire(ENDPOINT_DIALECT[endpoint])
-    headers = {**spoken.auth_headers("k"), **spoken.pass_headers({}, zdr=False), "content-type": "application/json"}
+    headers = {**spoken.auth_headers("k"), **spoken.pass_headers({}), "content-type": "application/json"}
     transport = httpx2.ASGITransport(app=create())
     async with httpx2.AsyncClient(transport=transport) as client:
         answer = await client.post(

@@ -19,11 +19,9 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from hypothesis import given
-from hypothesis import strategies as st
 
 from router.errors import GatewayError, InvalidKey, render
-from router.gateway.protocol import BodyClock, Head, Limits, Refusal, make_protocol, new_request_id, read_head
+from router.gateway.protocol import Limits, make_protocol
 from router.surface import Dialect
 
 CANARY = "canary-77aa-prompt"
@@ -762,56 +760,6 @@ def test_logs_hold_nothing_of_a_request(server: Running, caplog: pytest.LogCaptu
     failures = [r.getMessage() for r in caplog.records if r.name == "valueapi.http"]
     assert len(failures) == 2 and all("ValueError in " in f for f in failures)
     assert all(r.exc_info is None for r in caplog.records)
-
-
-# --- pure -------------------------------------------------------------------------------------------------------------
-
-
-def test_request_ids() -> None:
-    ids = [new_request_id() for _ in range(1000)]
-    assert len(set(ids)) == 1000
-    assert all(re.fullmatch("req_[0-9a-f]{32}", i) for i in ids)
-    assert abs(int(ids[0][4:16], 16) - time.time() * 1000) < 5000
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([b"host", b"content-length", b"transfer-encoding", b"expect", b"x"]), st.binary(max_size=12)
-        )
-    )
-)
-def test_every_head_is_judged(headers: list[tuple[bytes, bytes]]) -> None:
-    judged = read_head(b"POST", "1.1", b"/x", headers)
-    names = [name for name, _ in headers]
-    if isinstance(judged, Head):
-        assert names.count(b"host") == 1
-        assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
-        assert judged.chunked == (b"transfer-encoding" in names)
-    else:
-        assert isinstance(judged, Refusal) and judged.status in (400, 417, 501)
-
-
-def test_the_body_clock_runs_only_while_waited_for() -> None:
-    clock = BodyClock(Limits(body_seconds_idle_max=5, body_window_seconds=10, body_bytes_per_second_min=10))
-    clock.wait(0)
-    assert not clock.late(4.9)
-    assert clock.late(5)
-    clock.got(1, 4)
-    clock.pause(4)
-    assert not clock.late(1000)
-    clock.wait(1000)  # 4 s spent, 1 byte
-    for second in range(1001, 1006):
-        clock.got(1, second)
-        assert not clock.late(second)
-    clock.got(1, 1006)
-    assert clock.late(1006)  # 10 s waited, 7 bytes came, 100 were due
-
-
-def test_defaults_are_the_documented_numbers() -> None:
-    limits = Limits()
-    assert (limits.head_bytes_max, limits.headers_max, limits.head_seconds_max) == (32 << 10, 100, 10)
-    assert (limits.body_bytes_max, limits.body_seconds_idle_max, limits.keepalive_seconds) == (32 << 20, 20, 75)
 
 
 def test_the_logger_never_traces() -> None:
