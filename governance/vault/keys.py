@@ -442,7 +442,7 @@ class KeyStore:
                 # The next round tries again; until then the receipt says that it isn't real.
                 if root_id not in self._pending_roots:
                     self._pending_roots.add(root_id)
-                    events.emit("vault:root:pending", {"root": str(root_id)})
+                    await events.emit_async("vault:root:pending", {"root": str(root_id)})
                 continue
             async with self.db.transaction(DataUse.SECURITY) as session:
                 row = await session.get_one(RootEpoch, root_id)
@@ -530,7 +530,7 @@ class KeyStore:
                 stones.update(happened.subject_ids)
                 newest = max(newest, happened.epoch)
         if newest > own:
-            events.emit("vault:restore:found", {"epoch": own, "known_epoch": newest, "keys": len(again)})
+            await events.emit_async("vault:restore:found", {"epoch": own, "known_epoch": newest, "keys": len(again)})
             async with self.db.transaction(DataUse.SECURITY) as session:
                 await self._tree.lock(session)
                 epoch = await self._next_epoch(session, at_least=newest)

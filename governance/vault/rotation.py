@@ -68,7 +68,7 @@ async def rotate(what: What, keys: KeyStore, data: Database) -> AsyncIterator[Pr
     async with keys.db.transaction(DataUse.SECURITY) as session:
         row = await session.get_one(Rotation, current.id)
         row.finished_at = clock.now()
-    events.emit("vault:rotation:finished", {"what": what.value, "rewrapped": current.total})
+    await events.emit_async("vault:rotation:finished", {"what": what.value, "rewrapped": current.total})
 
 
 async def last(what: What, keys: KeyStore) -> Rotation | None:
@@ -103,7 +103,7 @@ async def _begin(what: What, keys: KeyStore) -> Rotation:
     row = Rotation(id=uuid7(), what=what, started_at=now, total=await totals[what]())
     async with keys.db.transaction(DataUse.SECURITY) as session:
         session.add(row)
-    events.emit("vault:rotation:started", {"what": what.value, "total": row.total})
+    await events.emit_async("vault:rotation:started", {"what": what.value, "total": row.total})
     return row
 
 

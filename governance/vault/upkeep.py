@@ -20,7 +20,7 @@ async def run(keys: KeyStore, data: Database, index_renewal: Period) -> None:
             await once(keys, data, index_renewal)
         except Exception as error:
             # The next round tries again; the text could hold what was being worked on.
-            events.emit("vault:upkeep:failed", {"type": type(error).__name__})
+            await events.emit_async("vault:upkeep:failed", {"type": type(error).__name__})
         await asyncio.sleep(EVERY_S)
 
 
