@@ -73,7 +73,7 @@ async def test_a_process_that_never_beats_can_announce(postgres_keys: str) -> No
 
 
 async def test_whoever_moves_acknowledges_and_nobody_waits_a_life(
-    postgres_keys: str, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+    postgres_keys: str, sql: Any, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The announcing side would wait for ever; the beats of this process come by NOTIFY alone."""
     for name in ("WAIT_S", "REACH_S", "LIFE_S", "BEAT_S"):
@@ -85,6 +85,7 @@ async def test_whoever_moves_acknowledges_and_nobody_waits_a_life(
         async with asyncio.timeout(LONG_S):
             announced = stamped(await channel.announce())
         assert channel.generation() == announced[0] == 1
+        await until(lambda: sql.fetchval("SELECT min(acknowledged) = 1 FROM key_holder"))
         assert_nothing_older(holder.seen(), [announced])
 
 
