@@ -86,6 +86,7 @@ class PostgresChannel:
         self._generation = 0
         self._good_until = 0.0
         self._woken = asyncio.Event()
+        self._closing = False
         self._beats: asyncio.Task[None] | None = None
 
     def generation(self) -> int | None:
@@ -122,33 +123,37 @@ class PostgresChannel:
         """End them, and leave no row that an announcement would wait for."""
         if self._beats is None:
             return
-        self._beats.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._beats
+        self._closing = True
+        self._woken.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REACH_S):
+                await self._beats
         self._beats = None
         self._good_until = 0.0
-        with suppress(*_LOST):
-            async with asyncio.timeout(LIFE_S), self._connected() as connection:
-                await connection.execute(_GONE, self._id)
 
     async def _live(self) -> None:
         pause = _RETRY_S
-        while True:
+        while not self._closing:
+            self._woken.clear()
             # Whatever is lost, `generation()` is None a second after the last whole beat: nothing to undo here.
             with suppress(*_LOST):
                 async with self._connected() as connection:
                     async with asyncio.timeout(LIFE_S):
                         await connection.add_listener(_NAME, self._wake)
-                    while True:
+                    while not self._closing:
                         self._woken.clear()
                         async with asyncio.timeout(LIFE_S):
                             await self._beat(connection)
                         pause = _RETRY_S
-                        with suppress(TimeoutError):
-                            async with asyncio.timeout(BEAT_S):
-                                await self._woken.wait()
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  not all machines at once
+                        await self._rest(BEAT_S)
+                    await connection.execute(_GONE, self._id)
+            await self._rest(pause * random.uniform(0.5, 1.5))  # noqa: S311  not all machines at once
             pause = min(pause * 2, LIFE_S)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
     async def _beat(self, connection: Any) -> None:
         began = _clock()

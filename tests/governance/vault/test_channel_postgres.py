@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -73,7 +73,7 @@ async def test_a_process_that_never_beats_can_announce(postgres_keys: str) -> No
 
 
 async def test_whoever_moves_acknowledges_and_nobody_waits_a_life(
-    postgres_keys: str, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+    postgres_keys: str, sql: Any, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The announcing side would wait for ever; the beats of this process come by NOTIFY alone."""
     for name in ("WAIT_S", "REACH_S", "LIFE_S", "BEAT_S"):
@@ -85,6 +85,7 @@ async def test_whoever_moves_acknowledges_and_nobody_waits_a_life(
         async with asyncio.timeout(LONG_S):
             announced = stamped(await channel.announce())
         assert channel.generation() == announced[0] == 1
+        await until(lambda: sql.fetchval("SELECT min(acknowledged) = 1 FROM key_holder"))
         assert_nothing_older(holder.seen(), [announced])
 
 
@@ -153,11 +154,20 @@ async def test_a_stopped_holder_is_waited_for_though_the_server_goes(
     holder.is_up()
     holder.signal(signal.SIGSTOP)
     holder.is_stopped()
-    announcing = asyncio.create_task(PostgresChannel(postgres_keys).announce())
-    # Only once it asks who is behind has it been told its generation.
-    await until(lambda: sql.fetchval(f"SELECT EXISTS ({OTHERS} AND query LIKE '%acknowledged < $1%')"))
-    await sql.execute(f"SELECT pg_terminate_backend(pid) FROM ({OTHERS}) others")
-    announced = stamped(await announcing)
+
+    class Cut(PostgresChannel):
+        """Loses its connection as soon as its generation is out."""
+
+        @asynccontextmanager
+        async def _connected(self) -> AsyncIterator[Any]:
+            yield self
+
+        async def fetchval(self, statement: str, *arguments: Any) -> Any:
+            if statement == channel_postgres._BEHIND:
+                raise ConnectionResetError
+            return await sql.fetchval(statement, *arguments)
+
+    announced = stamped(await Cut(postgres_keys).announce())
     holder.signal(signal.SIGCONT)
     assert announced[0] == 1
     assert_nothing_older(holder.seen(), [announced])
@@ -183,13 +193,21 @@ async def test_rows_of_the_gone_are_removed(postgres_keys: str, sql: Any) -> Non
 async def test_a_server_that_hangs_is_left(postgres_keys: str, sql: Any) -> None:
     async with started(postgres_keys) as channel:
         await until(lambda: channel.generation() == 0)
-        backend = await sql.fetchval(OTHERS)
-        os.kill(backend, signal.SIGSTOP)
+        stopped: set[int] = set()
+
+        async def is_silent() -> bool:
+            for backend in {row["pid"] for row in await sql.fetch(OTHERS)} - stopped:
+                stopped.add(backend)
+                os.kill(backend, signal.SIGSTOP)
+            return channel.generation() is None
+
         try:
-            await until(lambda: channel.generation() is None)
+            await until(is_silent)
             await until(lambda: channel.generation() == 0)  # over a new connection
         finally:
-            os.kill(backend, signal.SIGCONT)
+            for backend in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(backend, signal.SIGCONT)
 
 
 @pytest.fixture
