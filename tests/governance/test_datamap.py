@@ -59,7 +59,8 @@ def test_a_seal_id_is_given_once() -> None:
 
 
 def test_the_registry_knows_both_stores() -> None:
-    import governance.vault.blind_index  # noqa: F401
+    import governance.vault.blind_index
+    import governance.vault.keytree  # noqa: F401
 
     names = {column.name for column in registry()}
-    assert {"data_subject.id", "subject_key.wrapped", "blind_index.digest"} <= names
+    assert {"data_subject.id", "key_node.content", "blind_index.digest"} <= names

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, select, text
+from sqlalchemy import select, text
 
 from governance import clock
 from governance.datamap import DataUse
@@ -16,7 +16,7 @@ from governance.ids import uuid7
 from governance.mail.outbox import Delivered, MailState, OutboxMail, deliver, enqueue, list_outbox, read_mail
 from governance.mail.sender import Mail, SendFailed
 from governance.subjects import add_subject, new_subject
-from governance.vault.keys import KeyStore, SubjectKey
+from governance.vault.keys import KeyStore
 
 Stores = tuple[Database, KeyStore]
 VALUES = {"prefix": "sk-va-1234", "name": "laptop", "page": "https://api.example/portal/keys"}
@@ -215,9 +215,7 @@ async def test_a_mail_to_an_erased_person_fails_unsent(stores: Stores, subject_i
     async with data.transaction(DataUse.SERVICE) as session:
         add_subject(session, other)
     await put(stores, other, "k2")
-    async with keys.db.transaction(DataUse.SECURITY) as session:
-        await session.execute(delete(SubjectKey).where(SubjectKey.subject_id == subject_id))
-    keys.forget()
+    await keys.erase_subject(subject_id)
     sender = Recorder()
     assert await deliver(data, sender) == Delivered(sent=1, failed=1)
     async with data.session(DataUse.SUPPORT) as session:

@@ -5,11 +5,10 @@ import time
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import update
 
 from governance.datamap import DataUse
 from governance.subjects import DataSubject, SubjectState
-from governance.vault.keys import SubjectKey
 from router.accounts.account import close_account, set_account_policy
 from router.accounts.api_key import ApiKeys
 from router.accounts.desk import Desk
@@ -118,9 +117,7 @@ async def test_a_subject_whose_key_is_gone_is_refused(
 ) -> None:
     _, subject_id, _, secret = await make(desk, api_keys)
     await directory.find(secret)
-    async with desk.keys.db.transaction(DataUse.SECURITY) as session:
-        await session.execute(delete(SubjectKey).where(SubjectKey.subject_id == subject_id))
-    desk.keys.forget(subject_id)
+    await desk.keys.erase_subject(subject_id)
     generation.bump()
     with pytest.raises(InvalidKey):
         await directory.find(secret)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from governance import clock
@@ -18,7 +18,7 @@ from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database
 from governance.vault.envelope import Key
 from governance.vault.keyring_file import FileKeyring
-from governance.vault.keys import KeyStore, SubjectKey
+from governance.vault.keys import KeyStore
 from router.billing import journal, lease, ledger, usage_log
 from router.billing.commit import Committer
 from router.billing.journal import JournalWriter
@@ -214,9 +214,8 @@ async def test_another_machine_s_leases_are_returned_by_age_and_a_late_charge_st
 async def test_replay_after_an_erasure_posts_the_money_and_drops_the_rest(desk: Desk) -> None:
     desk.settle(100)
     desk.die()
-    async with desk.keys.db.transaction(DataUse.SECURITY) as session:
-        await session.execute(delete(SubjectKey).where(SubjectKey.subject_id == desk.made.subject_id))
-    desk.keys.forget(desk.made.subject_id)
+    assert desk.made.subject_id is not None
+    await desk.keys.erase_subject(desk.made.subject_id)
     await Committer(desk.db, desk.keys, desk.folder).adopt_orphans()
     assert await desk.books() == (GRANT - 100, 100, 0)
 
