@@ -72,14 +72,14 @@ class BlindIndex(KeysBase):
     )
     inner: Mapped[Sealed[bytes]] = declared(
         SealedType(bytes),
-        45,
+        95,
         "user.contact.email",
         _USES,
         at_rest=AtRest.SEALED,
         retention="account",
         on_erasure=OnErasure.SHRED,
     )
-    key_id: Mapped[UUID] = impersonal(Uuid, 46, index=True)
+    key_id: Mapped[UUID] = impersonal(Uuid, 96, index=True)
 
 
 def normalise_email(address: str) -> str:

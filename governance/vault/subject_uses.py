@@ -34,14 +34,14 @@ class SubjectUses(KeysBase):
     __tablename__ = "subject_uses"
 
     subject_id: Mapped[UUID] = declared(
-        Uuid, 40, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), primary_key=True,
+        Uuid, 90, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), primary_key=True,
         retention="account", on_erasure=OnErasure.DELETE, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
-    restricted: Mapped[bool] = _preference(Boolean, 41)
-    objected: Mapped[str] = _preference(Text, 42)
+    restricted: Mapped[bool] = _preference(Boolean, 91)
+    objected: Mapped[str] = _preference(Text, 92)
     """Uses refused by objection or withdrawal, comma-separated in order."""
-    version: Mapped[int] = impersonal(Integer, 43, unique=True)
-    changed_at: Mapped[datetime] = _preference(UtcDateTime, 44)
+    version: Mapped[int] = impersonal(Integer, 93, unique=True)
+    changed_at: Mapped[datetime] = _preference(UtcDateTime, 94)
 
     def refused(self) -> frozenset[DataUse]:
         """All uses that the subject's keys don't serve."""

@@ -1,6 +1,10 @@
 """Imports every module that declares a table, so that the registry is whole."""
 
-import governance.vault.channel_postgres  # noqa: F401
+import governance.vault.blind_index
+import governance.vault.channel_postgres
+import governance.vault.keys
+import governance.vault.mirrors
+import governance.vault.rotation
 import router.accounts.account
 import router.accounts.api_key
 import router.accounts.one_time

@@ -81,6 +81,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("root_id", name=op.f("pk_root_epoch")),
     )
     op.create_table(
+        "rotation",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("what", sa.String(length=16), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rotation")),
+    )
+    op.create_table(
         "stored_key",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
@@ -135,6 +144,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_stored_key_created_at"))
 
     op.drop_table("stored_key")
+    op.drop_table("rotation")
     op.drop_table("root_epoch")
     op.drop_table("keys_epoch")
     with op.batch_alter_table("key_node", schema=None) as batch_op:
