@@ -25,7 +25,7 @@ async def copy_store(db: Database, target: Path, fd: int, progress: Progress) ->
     try:
         while not copying.done():
             await asyncio.wait({copying}, timeout=_LOOK_SECONDS)
-            progress(target.stat().st_size)
+            progress(os.fstat(fd).st_size)
     finally:
         if not copying.done():
             copying.cancel()

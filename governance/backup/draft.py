@@ -75,20 +75,26 @@ def _open(path: Path) -> int:
 @contextmanager
 def draft(final: Path) -> Iterator[Draft]:
     """A fresh, empty draft of `final`; removed at the end unless it got its name. Raises Rejected or Conflict."""
+    final = final.absolute()
     path = final.with_name(f".{final.name}.part")
     try:
         handle = _open(path)
     except OSError as error:
         raise Rejected(f"{final.parent} can't be written to: {error.strerror}.", field="out") from None
-    opened = Draft(path, handle, final)
+    _unlink_beside(path)  # of a draft that was killed while SQLite had it open
     try:
-        yield opened
+        yield Draft(path, handle, final)
     finally:
         # Closed last: while it is locked nobody else has this name.
-        for left in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
-            if left != path or _same(path, handle):
-                left.unlink(missing_ok=True)
+        if _same(path, handle):
+            _unlink_beside(path)
+            path.unlink()
         os.close(handle)
+
+
+def _unlink_beside(path: Path) -> None:
+    for end in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _same(path: Path, handle: int) -> bool:

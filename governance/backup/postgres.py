@@ -50,7 +50,9 @@ def program(name: str, server: int | None = None) -> str:
     # A newer pg_restore sets parameters that an older server doesn't know, hence the nearest.
     fit = [path for major, path in found if major >= server]
     if not fit:
-        raise ConfigurationError(f"{name} is of version {found[-1][0]}, older than the server's {server}: install {server}.")
+        raise ConfigurationError(
+            f"{name} is of version {found[-1][0]}, older than the server's {server}: install {server}."
+        )
     return fit[0]
 
 
