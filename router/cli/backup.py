@@ -90,8 +90,9 @@ def _row(backup: Backup) -> dict[str, object]:
 
 
 def _print(rows: list[dict[str, object]], as_json: bool) -> None:
-    # A digest fills a whole line of a terminal; scripts get it.
-    table(rows if as_json else [{k: v for k, v in row.items() if k not in ("sha256", "id")} for row in rows], as_json)
+    # A terminal's line has no room for all of it; scripts get it.
+    shown = ("store", "path", "size_bytes", "created", "state")
+    table(rows if as_json else [{name: row[name] for name in shown} for row in rows], as_json)
 
 
 async def _epoch(stores: Stores, store: Store) -> int:
