@@ -110,7 +110,7 @@ async def restore_keys(
                 raise Rejected("The backup is of a SQLite store, the key store is PostgreSQL.", field="backup")
             await _pg_restore(opened.path, url, lock)
             # A crash here leaves the store under the root key of before: where the keyring has it still all is well,
-            # where it hasn't no key opens, and the same restore run again completes it.
+            # where it hasn't no key opens. The same restore, with --force, completes it: the registry is that of then.
             await _adopt(url, root, adopt, [*carried, _self(source, header, opened.fd)])
 
 

@@ -28,6 +28,7 @@ async def add_mail(data: Database, keys: KeyStore, text: str) -> UUID:
     await seal(keys, mail, recipient=text, subject_line=text, body=text)
     async with data.transaction(DataUse.SUPPORT) as session:
         add_subject(session, subject_id)
+        await session.flush()
         session.add(mail)
     return subject_id
 
@@ -38,9 +39,7 @@ async def everything(db: Database, store: Store, *, but: tuple[str, ...] = ()) -
     async with db.engine.connect() as connection:
         for table in METADATA[store].sorted_tables:
             if table.name not in but and not table.name.startswith("test_"):
-                columns = [
-                    type_coerce(c, LargeBinary) if getattr(c.type, "seals", False) else c for c in table.columns
-                ]
+                columns = [type_coerce(c, LargeBinary) if getattr(c.type, "seals", False) else c for c in table.columns]
                 found[table.name] = sorted(map(tuple, await connection.execute(select(*columns))), key=repr)
     return found
 
