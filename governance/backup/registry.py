@@ -38,7 +38,7 @@ class Backup(KeysBase):
     id: Mapped[UUID] = _plain(Uuid, 40, primary_key=True)
     store: Mapped[str] = _plain(String(8), 41)
     path: Mapped[str] = _plain(String(_PATH_MAX), 42)
-    sha256: Mapped[str] = _plain(String(64), 43, index=True)
+    sha256: Mapped[str] = _plain(String(64), 43)
     size_bytes: Mapped[int] = _plain(BigInteger, 44)
     epoch: Mapped[int] = _plain(BigInteger, 45)
     created_at: Mapped[datetime] = _plain(UtcDateTime, 46)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from governance.backup import create, in_use, registry, restore
+from governance.backup import create, in_use, postgres, registry, restore
 from governance.backup.container import read_key
 from governance.backup.expiry import key_file_of
 from governance.datamap import DataUse, Store
@@ -216,7 +216,7 @@ async def test_a_damaged_or_foreign_backup_changes_nothing(stores: Stores, tmp_p
         await put_back(out, keys, url_of(data), tmp_path / "run")
     for wrong in (whole[: len(whole) // 2], b"SQLite format 3\0" + os.urandom(5000), b"PGDMP" + os.urandom(5000)):
         out.write_bytes(wrong)
-        with pytest.raises(Exception, match="damaged|failed|is of a"):
+        with pytest.raises(Exception, match=r"damaged|failed|is of a"):
             await put_back(out, keys, url_of(data), tmp_path / "run", force=True)
     again = Database(url_of(data))
     assert await subjects(again) == before
@@ -224,8 +224,6 @@ async def test_a_damaged_or_foreign_backup_changes_nothing(stores: Stores, tmp_p
 
 
 async def test_the_password_is_in_no_argument(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from governance.backup import postgres
-
     data, keys = stores
     if data.sqlite:
         return

@@ -1,5 +1,6 @@
 """SIGKILL before and after every durable step of a backup and of a restore, on both databases: all, or nothing."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from governance.vault.keyring import FileKeyring
 from tests.conftest import Postgres
 from tests.governance.backup.killed import act, kill_at
 from tests.governance.backup.rooted import RootedKeys
-from tests.governance.backup.rows import add_mail, integrity, run, tables
+from tests.governance.backup.rows import add_mail, everything, integrity, run, tables
 
 Urls = dict[str, str]
 
@@ -51,8 +52,6 @@ async def counts(urls: Urls, home: Path) -> tuple[int, int, int]:
     data, keys_db = Database(urls["data"]), Database(urls["keys"])
     keys = RootedKeys(keys_db, FileKeyring(home / "root.key"))
     await keys.open(await keys.seal(b"x"))
-    from tests.governance.backup.rows import everything
-
     found, held = await everything(data, Store.DATA), await everything(keys_db, Store.KEYS)
     for row in held["subject_key"]:
         await keys.subject_key(row[1])
@@ -86,6 +85,7 @@ def test_a_killed_backup_is_whole_or_not_there(urls: Urls, tmp_path: Path, store
             assert store == "data" or key_file_of(out).exists()
         else:
             assert killed
+            wait_for_orphans(out.with_name(f".{out.name}.part"))  # a pg_dump that outlived its parent
             # Nothing stands in the way of the same command again, but a key file that was finished.
             key_file_of(out).unlink(missing_ok=True)
             run(act(f"create {store}", urls, str(tmp_path), str(out)))
@@ -107,7 +107,7 @@ def test_a_killed_restore_is_the_old_or_the_new(urls: Urls, tmp_path: Path, stor
         restored = (1, 1, then[2]) if store == "data" else (then[0], then[1], 1)
         step += 1
         killed = kill_at(step, after, f"restore {store}", urls, str(tmp_path), str(out))
-        wait_for_orphans(tmp_path)
+        wait_for_orphans(tmp_path / "run" / "stores.lock")
         now = run(counts(urls, tmp_path))
         assert now in (then, restored)
         seen.add(now == restored)
@@ -118,9 +118,8 @@ def test_a_killed_restore_is_the_old_or_the_new(urls: Urls, tmp_path: Path, stor
     assert step > 3 and seen == {True, False}
 
 
-def wait_for_orphans(home: Path) -> None:
-    """A pg_restore that outlived its parent holds the home's lock until it has ended, wholly or not at all."""
-    import fcntl
-
-    with (home / "run" / "stores.lock").open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def wait_for_orphans(locked: Path) -> None:
+    """A program of PostgreSQL that outlived its parent holds the parent's lock until it has ended."""
+    if locked.exists():
+        with locked.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)

@@ -35,9 +35,10 @@ from governance.backup import create, read
 from governance.backup.copy import copy_store
 from governance.backup.draft import draft
 from governance.backup.erase_check import wanted
-from governance.datamap import Base
+from governance.datamap import Base, Store
 from governance.db import Database, UtcDateTime
 from governance.errors import Rejected
+from governance.ids import uuid7
 from governance.vault.keys import KeyStore
 from tests.governance.backup.rows import add_mail, everything
 
@@ -128,7 +129,7 @@ def test_a_real_dump_reads_as_the_database_does(
 async def test_a_dump_does_not_depend_on_the_servers_settings(fresh_postgres: str, tmp_path: Path) -> None:
     db = Database(fresh_postgres)
     at, raw = datetime(2026, 3, 1, 23, 30, tzinfo=UTC), b"\0\\x\xff"
-    row = {"id": __import__("uuid").uuid4(), "raw": raw, "at": at, "exact": Decimal("1.5"), "day": date(2026, 1, 2)}
+    row = {"id": uuid7(), "raw": raw, "at": at, "exact": Decimal("1.5"), "day": date(2026, 1, 2)}
     name = db.engine.url.database
     async with db.engine.begin() as connection:
         for setting in ("bytea_output = escape", "datestyle = 'SQL, DMY'", "timezone = 'Asia/Kolkata'"):
@@ -154,15 +155,9 @@ async def test_declared_rows_of_a_backup_read_as_they_rest(stores: Stores, tmp_p
     with read.opened(out, tmp_path / "run") as copy:
         for name, row in copy.rows(wanted_all):
             found.setdefault(name, []).append(tuple(row.values()))
-    held = {name: rows for name, rows in (await everything(data, data_store())).items() if rows}
+    held = {name: rows for name, rows in (await everything(data, Store.DATA)).items() if rows}
     assert {name: sorted(rows, key=repr) for name, rows in found.items()} == held
     assert len(found["outbox"]) == 30
-
-
-def data_store() -> Any:
-    from governance.datamap import Store
-
-    return Store.DATA
 
 
 async def test_a_raw_copy_with_its_wal_is_read_and_not_changed(tmp_path: Path) -> None:
