@@ -23,12 +23,7 @@ def upgrade() -> None:
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_backup")),
     )
-    with op.batch_alter_table("backup", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_backup_sha256"), ["sha256"], unique=False)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("backup", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_backup_sha256"))
-
     op.drop_table("backup")
