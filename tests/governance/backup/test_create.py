@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from governance.backup import create, in_use, postgres, registry, restore
 from governance.backup.container import read_key
 from governance.backup.expiry import key_file_of
-from governance.datamap import DataUse, Store
+from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database
 from governance.errors import Conflict, KeyUnavailable, Rejected, SealBroken
 from governance.mail.outbox import OutboxMail
@@ -240,3 +241,30 @@ async def test_the_password_is_in_no_argument(stores: Stores, tmp_path: Path, mo
     await with_password.aclose()
     ((command, environment),) = seen
     assert environment["PGPASSWORD"] == "hunter2-secret" and "hunter2-secret" not in " ".join(command)
+
+
+async def test_a_wal_left_by_a_killed_service_is_not_played_into_the_restored_store(tmp_path: Path) -> None:
+    live, keys_db = (
+        Database(f"sqlite+aiosqlite:///{tmp_path}/live.db"),
+        Database(f"sqlite+aiosqlite:///{tmp_path}/keys.db"),
+    )
+    for db, store in ((live, Store.DATA), (keys_db, Store.KEYS)):
+        async with db.engine.begin() as connection:
+            await connection.run_sync(METADATA[store].create_all)
+    keys = KeyStore(keys_db, FileKeyring.create(tmp_path / "root.key"))
+    for number in range(20):
+        await add_mail(live, keys, f"n{number}" * 100)
+    await create.create_data(order(tmp_path / "b"), live, keys_db)
+    wanted = await everything(live, Store.DATA)
+    await add_mail(live, keys, "later")
+    # As SIGKILL leaves it: the newest pages are in the WAL alone.
+    for end in ("", "-wal"):
+        shutil.copyfile(f"{tmp_path}/live.db{end}", f"{tmp_path}/killed.db{end}")
+    assert (tmp_path / "killed.db-wal").stat().st_size > 0
+    url = f"sqlite+aiosqlite:///{tmp_path}/killed.db"
+    await put_back(tmp_path / "b", keys, url, tmp_path / "run")
+    restored = Database(url)
+    assert await everything(restored, Store.DATA) == wanted
+    for db in (restored, live, keys_db):
+        await db.aclose()
+    assert integrity(tmp_path / "killed.db") == "ok"
