@@ -1,10 +1,12 @@
 """Opens the two stores and the keys, as every command does; the service adds its own on top."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from governance import events
+from governance.backup import in_use
 from governance.datamap import Store
 from governance.db import Database
 from governance.errors import ConfigurationError
@@ -26,6 +28,7 @@ class Stores:
     data: Database
     keys: KeyStore
     shared: Shared
+    in_use: int  # a lock: no restore runs while it is held
 
     async def aclose(self) -> None:
         self.shared.close()
@@ -33,27 +36,44 @@ class Stores:
         await self.keys.channel.aclose()
         await self.keys.db.aclose()
         await self.keys.keyring.aclose()
+        os.close(self.in_use)
 
 
 async def migrate(settings: Settings) -> None:
     """Make the folders and a first root key where there is none, and bring both stores to the newest version."""
     settings.make_folders()
-    await (await create_keyring(settings)).aclose()
-    for store, url in ((Store.KEYS, settings.key_store()), (Store.DATA, settings.data_store())):
-        database = Database(url)
-        try:
-            await migrations.upgrade(database, store)
-        finally:
-            await database.aclose()
+    held = in_use.share(settings.run_folder)
+    try:
+        await (await create_keyring(settings)).aclose()
+        for store, url in ((Store.KEYS, settings.key_store()), (Store.DATA, settings.data_store())):
+            database = Database(url)
+            try:
+                await migrations.upgrade(database, store)
+            finally:
+                await database.aclose()
+    finally:
+        os.close(held)
 
 
 async def open_stores(settings: Settings) -> Stores:
-    """Raises ConfigurationError where the home, a migration or the key file is missing, with what to do."""
+    """Raises ConfigurationError where the home, a migration or the key file is missing, with what to do.
+
+    Raises Conflict while a restore runs.
+    """
     if not settings.home.is_dir():
         raise ConfigurationError(
             "There is no state under VALUEAPI_HOME yet: start with `valueapi migrate` or `make run`."
         )
     settings.make_folders()
+    held = in_use.share(settings.run_folder)
+    try:
+        return await _open(settings, held)
+    except BaseException:
+        os.close(held)
+        raise
+
+
+async def _open(settings: Settings, held: int) -> Stores:
     events.open_sink(settings.log_folder)
     data, keys_db = Database(settings.data_store()), Database(settings.key_store())
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
@@ -69,7 +89,7 @@ async def open_stores(settings: Settings) -> Stores:
     )
     await channel.start()
     data.context["keys"] = keys
-    return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"))
+    return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"), held)
 
 
 @asynccontextmanager

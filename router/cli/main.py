@@ -2,7 +2,7 @@
 
 import typer
 
-from router.cli import accounts, datamap, docs, doctor, keys, ledger, outbox, serve
+from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, serve
 
 app = typer.Typer(
     name="valueapi",
@@ -17,10 +17,12 @@ app.command("migrate")(serve.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
+app.command("erase-check")(erase_check.erase_check)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(backup.app, name="backup")
 
 
 def main() -> None:

@@ -11,6 +11,19 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "backup",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("store", sa.String(length=8), nullable=False),
+        sa.Column("path", sa.String(length=4096), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backup")),
+    )
+    op.create_table(
         "blind_index",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -163,3 +176,4 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_blind_index_key_id"))
 
     op.drop_table("blind_index")
+    op.drop_table("backup")

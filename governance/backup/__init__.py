@@ -1,0 +1,1 @@
+"""Backups of the two stores, each apart: made while the service runs, sealed where they hold keys, registered with an end."""

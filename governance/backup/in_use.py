@@ -1,0 +1,30 @@
+"""Who uses the stores of a home: everybody shares a lock, a restore has it alone. The kernel frees it with its holder."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from governance.errors import Conflict
+
+_FILE = "stores.lock"
+
+
+def share(run_folder: Path) -> int:
+    """Hold the stores in use; close the descriptor to end it. Raises Conflict while a restore runs."""
+    return _hold(run_folder, fcntl.LOCK_SH, "A restore is running on this home: wait until it has ended.")
+
+
+def alone(run_folder: Path) -> int:
+    """Hold the stores alone; a child that inherits the descriptor holds them on. Raises Conflict while anyone uses them."""
+    return _hold(run_folder, fcntl.LOCK_EX, "The service, or a command, is using this home: stop it first.")
+
+
+def _hold(run_folder: Path, kind: int, refusal: str) -> int:
+    run_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(run_folder / _FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise Conflict(refusal) from None
+    return handle
