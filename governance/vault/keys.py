@@ -26,7 +26,7 @@ from governance.vault.channel import Channel, OneProcess
 from governance.vault.destruction import Destroyed, DestroyedKey, Destructions, KeysEpoch, RootEpoch, Tombstone
 from governance.vault.envelope import Key
 from governance.vault.keyring import Keyring
-from governance.vault.keytree import KeyTree
+from governance.vault.keytree import ROOT, KeyNode, KeyTree
 from governance.vault.limits import NO_LIMIT, Limit, Starts
 from governance.vault.mirrors import Mirror
 from governance.vault.stored_key import Kind, StoredKey, object_slot, old_slot, period_slot, service_slot, subject_slot
@@ -557,6 +557,12 @@ class KeyStore:
         self.forget()
 
     # What is there
+
+    async def root_id(self) -> UUID | None:
+        """The root key that the store hangs on; None before its first key."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            wrapped = await session.scalar(select(KeyNode.wrapped).where(KeyNode.id == ROOT))
+        return keyrings.root_id(wrapped) if wrapped is not None else None
 
     async def counts(self) -> list[dict[str, object]]:
         """Stored keys by kind and basis: `{"kind", "basis", "keys", "replaced"}`."""

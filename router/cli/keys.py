@@ -23,11 +23,13 @@ def status(as_json: Json = False) -> None:
         async with opened(Settings.load()) as stores:
             keys = stores.keys
             rotations = {what: await rotation.last(what, keys) for what in What}
+            states, root = await keys.keyring.root_ids(), await keys.root_id()
+            held = {**({root: "unknown"} if root is not None else {}), **states}
             return {
                 "keyring": keys.keyring.name,
                 "destruction": keys.keyring.destruction,
                 "roots": [
-                    {"root_key": str(root), "state": state} for root, state in (await keys.keyring.root_ids()).items()
+                    {"root_key": str(each), "state": state, "in_use": each == root} for each, state in held.items()
                 ],
                 "keys": await keys.counts(),
                 "nodes": await keys.nodes(),

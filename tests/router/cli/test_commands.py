@@ -60,7 +60,8 @@ def test_keys_status_and_doctor_name_the_keyring_and_its_limit(tmp_path: Path) -
     service.stop()
     told = json.loads(service.cli("keys", "status", "--json").stdout)
     assert told["keyring"] == "file" and "SSD" in told["destruction"]
-    assert told["keys"][0]["keys"] >= 6 and {row["state"] for row in told["keys"]} == {"current"}
+    assert sum(row["keys"] for row in told["keys"]) >= 6
+    assert [(row["state"], row["in_use"]) for row in told["roots"]] == [("current", True)]
     assert "SSD" in service.cli("keys", "status").stdout
     rows = {row["check"]: row for row in json.loads(service.cli("doctor", "--json").stdout)["checks"]}
     assert rows["root key"]["found"] == "keyring file: reached, 1 root key"
@@ -70,7 +71,7 @@ def test_keys_status_and_doctor_name_the_keyring_and_its_limit(tmp_path: Path) -
     refused = service.cli("serve", check=False)
     assert refused.returncode != 0 and "under a root key that the key file doesn't hold" in refused.stderr
     told = json.loads(service.cli("keys", "status", "--json").stdout)
-    assert {row["state"] for row in told["keys"]} == {"unknown"}
+    assert {row["in_use"]: row["state"] for row in told["roots"]} == {True: "unknown", False: "current"}
 
 
 def test_the_service_runs_on_another_keyring_and_says_when_it_is_out_of_reach(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_the_service_runs_on_another_keyring_and_says_when_it_is_out_of_reach(tm
         service.stop()
         assert not (service.home / "keys" / "root.key").exists()
         told = json.loads(service.cli("keys", "status", "--json").stdout)
-        assert told["keyring"] == "vault-transit" and {row["state"] for row in told["keys"]} == {"current"}
+        assert told["keyring"] == "vault-transit" and {row["state"] for row in told["roots"]} == {"current"}
         assert "POST /v1/transit/encrypt/valueapi" in transit.calls
         transit.status = 503
         asked = service.cli("doctor", "--json", check=False)
