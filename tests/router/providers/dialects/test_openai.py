@@ -315,11 +315,9 @@ def test_usage_of_each_endpoint() -> None:
     written = usage | {"prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 3}}
     assert usage_of(CHAT, answer(choices=MESSAGE, usage=written)) == Usage(10, 6, 4, False, 3)
     too_many = usage | {"prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 30}}
-    assert dialect.usage_from_json(CHAT, answer(choices=MESSAGE, usage=too_many)) == Usage(10, 6, 4, False, 4)
+    assert usage_of(CHAT, answer(choices=MESSAGE, usage=too_many)) == Usage(10, 6, 4, False, 4)
     reported["input_tokens_details"] = {"cached_tokens": 2, "cache_write_tokens": 5}
-    assert dialect.usage_from_json(RESPONSES, answer(output=[], status="completed", usage=reported)) == (
-        Usage(9, 2, 3, False, 5)
-    )
+    assert usage_of(RESPONSES, answer(output=[], status="completed", usage=reported)) == (Usage(9, 2, 3, False, 5))
 
 
 @pytest.mark.parametrize("bad", [1e30, -5, "12", True, 1.5, TOKENS_MAX + 1, [], None])
