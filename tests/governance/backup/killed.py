@@ -15,7 +15,7 @@ from governance.backup.container import read_key
 from governance.backup.expiry import key_file_of
 from governance.datamap import Store
 from governance.db import Database
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from tests.governance.backup.rooted import RootedKeys, adopter
 
 STEPS = ("fsync", "link", "replace", "unlink")

@@ -17,7 +17,7 @@ from governance.db import Database
 from governance.errors import Conflict, KeyUnavailable, Rejected, SealBroken
 from governance.mail.outbox import OutboxMail
 from governance.subjects import DataSubject
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from tests.governance.backup.rooted import RootedKeys, adopter
 from tests.governance.backup.rows import add_mail, everything, integrity, subjects, url_of

@@ -15,9 +15,11 @@ from governance.db import Database
 from governance.errors import KeyUnavailable
 from governance.ids import uuid7
 from governance.mail.outbox import OutboxMail
+from governance.period import Period
 from governance.subjects import DataSubject
-from governance.vault.keyring import FileKeyring
-from governance.vault.keys import KeyStore, SubjectKey
+from governance.vault.keyring_file import FileKeyring
+from governance.vault.keys import KeyStore
+from governance.vault.limits import Limit, Starts
 from tests.governance.backup.rows import add_mail
 
 Stores = tuple[Database, KeyStore]
@@ -28,9 +30,7 @@ async def erase(data: Database, keys: KeyStore, subject_id: UUID, *, with_key: b
         await session.execute(delete(OutboxMail).where(OutboxMail.subject_id == subject_id))
         await session.execute(delete(DataSubject).where(DataSubject.id == subject_id))
     if with_key:
-        async with keys.db.transaction(DataUse.SECURITY) as session:
-            await session.execute(delete(SubjectKey).where(SubjectKey.subject_id == subject_id))
-        keys.forget()
+        await keys.erase_subject(subject_id)
 
 
 async def looked(out: Path, opener: KeyOpener, run_folder: Path, subject: UUID | None = None) -> dict[str, Finding]:
@@ -46,12 +46,12 @@ async def test_an_erased_subject_is_noise_and_the_living_open(stores: Stores, tm
     await create.create_data(create.Order(out, timedelta(days=90), 0), data, keys.db)
     await erase(data, keys, gone)
     found = await looked(out, KeyOpener(keys, data, {}), tmp_path)
-    assert found["outbox.recipient"] == Finding("outbox.recipient", 2, 1, 0, 1, 1)
+    assert found["outbox.recipient"] == Finding("outbox.recipient", 2, 1, 0, of_living=1, of_living_opened=1)
     assert EraseCheck(list(found.values())).ok
     one = await looked(out, KeyOpener(keys, data, {}), tmp_path, gone)
-    assert one["outbox.body"] == Finding("outbox.body", 1, 1, 0, 0, 0)
+    assert one["outbox.body"] == Finding("outbox.body", 1, 1, 0)
     one = await looked(out, KeyOpener(keys, data, {}), tmp_path, stays)
-    assert one["outbox.body"] == Finding("outbox.body", 1, 0, 0, 1, 1)
+    assert one["outbox.body"] == Finding("outbox.body", 1, of_living=1, of_living_opened=1)
 
 
 async def test_a_key_that_outlived_its_subject_is_found(stores: Stores, tmp_path: Path) -> None:
@@ -69,10 +69,12 @@ async def test_an_expired_period_counts_like_an_erased_subject(stores: Stores, t
     await add_mail(data, keys, "old")
     out = tmp_path / "b"
     await create.create_data(create.Order(out, timedelta(days=90), 0), data, keys.db)
-    over = KeyOpener(keys, data, {"outbox": timedelta(0)})
-    assert (await looked(out, over, tmp_path))["outbox.body"] == Finding("outbox.body", 1, 1, 1, 0, 0)
-    running = KeyOpener(keys, data, {"outbox": timedelta(days=1)})
-    assert (await looked(out, running, tmp_path))["outbox.body"] == Finding("outbox.body", 1, 0, 0, 1, 1)
+    over = KeyOpener(keys, data, {"outbox": Limit(Starts.YEAR_END, Period(-24, timedelta()))})
+    assert (await looked(out, over, tmp_path))["outbox.body"] == Finding("outbox.body", 1, 1, 1)
+    running = KeyOpener(keys, data, {"outbox": Limit(Starts.CREATION, Period.parse("P1D"))})
+    assert (await looked(out, running, tmp_path))["outbox.body"] == Finding(
+        "outbox.body", 1, of_living=1, of_living_opened=1
+    )
 
 
 async def test_a_value_moved_to_another_row_does_not_open(stores: Stores) -> None:

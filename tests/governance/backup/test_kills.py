@@ -10,7 +10,7 @@ from governance.backup.expiry import key_file_of
 from governance.backup.form import sha256_of
 from governance.datamap import Store
 from governance.db import Database
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from tests.conftest import Postgres
 from tests.governance.backup.killed import act, kill_at
 from tests.governance.backup.rooted import RootedKeys

@@ -253,7 +253,7 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from governance.db import Database
-from governance.vault.keyring import FileKeyring
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from router.accounts import sign_up
 from router.accounts.desk import Desk, Links
