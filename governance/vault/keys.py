@@ -547,7 +547,7 @@ class KeyStore:
 
     async def export_root(self) -> bytes:
         """The root node's key, for a sealed backup."""
-        async with self.db.session(DataUse.SECURITY) as session:
+        async with self.db.transaction(DataUse.SECURITY) as session:
             return await self._tree.export_root(session)
 
     async def adopt_root(self, secret: bytes) -> None:

@@ -224,10 +224,7 @@ class KeyTree:
 
     async def export_root(self, session: AsyncSession) -> bytes:
         """The root node's key, for a sealed backup of the whole store."""
-        root = await session.scalar(select(KeyNode).where(KeyNode.id == ROOT))
-        if root is None:
-            raise KeyUnavailable("The key store is empty.")
-        return await self._root_key(root)
+        return await self._root_key(await self.lock(session))
 
     async def adopt_root(self, session: AsyncSession, secret: bytes) -> None:
         """Wrap a restored store's root node key under today's keyring. Raises KeyUnavailable where it isn't that key."""

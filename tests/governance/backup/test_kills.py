@@ -11,6 +11,7 @@ from governance.backup.form import sha256_of
 from governance.datamap import Store
 from governance.db import Database
 from governance.vault.keyring_file import FileKeyring
+from governance.vault.stored_key import Kind
 from tests.conftest import Postgres
 from tests.governance.backup.killed import act, kill_at
 from tests.governance.backup.rooted import RootedKeys
@@ -53,13 +54,14 @@ async def counts(urls: Urls, home: Path) -> tuple[int, int, int]:
     keys = RootedKeys(keys_db, FileKeyring(home / "root.key"))
     await keys.open(await keys.seal(b"x"))
     found, held = await everything(data, Store.DATA), await everything(keys_db, Store.KEYS)
-    for row in held["subject_key"]:
-        await keys.subject_key(row[1])
+    subjects = [row[3] for row in held["stored_key"] if row[1] == Kind.SUBJECT]
+    for subject_id in subjects:
+        await keys.subject_key(subject_id)
     await data.aclose()
     await keys_db.aclose()
     if data.sqlite:
         assert {integrity(Path(str(db.engine.url.database))) for db in (data, keys_db)} == {"ok"}
-    return len(found["data_subject"]), len(found["outbox"]), len(held["subject_key"])
+    return len(found["data_subject"]), len(found["outbox"]), len(subjects)
 
 
 async def registered(urls: Urls) -> list[registry.Backup]:
