@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PYTEST_JOBS ?= 2
 
-.PHONY: help run test check docs battery lock clean
+.PHONY: help run test check docs battery bench lock clean
 
 help:                  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -30,6 +30,9 @@ docs: .venv/.test      ## Regenerate the generated pages of docs/
 battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
 	@BATTERY=1 $(PY) -m pytest -q tests/battery
+
+bench: .venv/.test     ## Measure: what sealing costs, as CPU time and ratios
+	@$(PY) -m tests.bench.vault
 
 lock:                  ## Compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 -q pyproject.toml -o requirements.lock

@@ -1,5 +1,5 @@
-"""Tries today's keys on old values. Whether a subject is erased is asked of the data store, not of the keys: a key that
-outlived its subject must be found."""
+"""Tries today's keys on old values. Whether a subject is erased is asked of the tombstones and the data store, not of
+the keys: a key that outlived its subject must be found."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -38,12 +38,13 @@ class KeyOpener:
         return True
 
     async def erased(self, subject_id: UUID) -> bool:
-        """Whether the data store has no such subject, or has it as erased."""
+        """Whether the subject has a tombstone, or the data store has no such subject, or has it as erased."""
         known = self._erased.get(subject_id)
         if known is None:
             async with self._data.session(DataUse.LEGAL_OBLIGATION) as session:
                 state = await session.scalar(select(DataSubject.state).where(DataSubject.id == subject_id))
-            known = self._erased[subject_id] = state is None or state == SubjectState.ERASED
+            gone = state is None or state == SubjectState.ERASED
+            known = self._erased[subject_id] = gone or await self._keys.erased(subject_id)
         return known
 
     async def expired(self, retention: str, row_id: UUID) -> bool:
