@@ -7,7 +7,7 @@ cache lives under one generation of the channel, so a destruction anywhere ends 
 
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -574,6 +574,19 @@ class KeyStore:
                 {"kind": kind, "basis": basis, "keys": number, "replaced": int(replaced)}
                 for kind, basis, number, replaced in await session.execute(query)
             ]
+
+    async def unreadable(self) -> dict[str, int]:
+        """Keys that are listed and can't be opened, by kind: damage, or a store put together from two days.
+
+        Raises KeyUnavailable where the keyring doesn't open the root: then none can.
+        """
+        lost: Counter[str] = Counter()
+        async with self.db.session(DataUse.SECURITY) as session:
+            found = {key_id async for _, keys in self._tree.readable(session) for key_id in keys}
+            async for row in await session.stream(select(StoredKey.id, StoredKey.kind)):
+                if row.id not in found:
+                    lost[row.kind] += 1
+        return dict(lost)
 
     # Caches
 

@@ -13,7 +13,7 @@ IEEE Security & Privacy 12(3), 2014. Keys destroyed together share their paths: 
 
 import os
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
@@ -67,6 +67,13 @@ def _open(node: KeyNode, node_key: bytes) -> _Table:
     """Raises SealBroken where the node has been given another key."""
     plain = envelope.open_envelope(Key(node.id, node_key), node.content, b"node" + node.id.bytes)
     return msgspec.msgpack.decode(plain, type=_Table)
+
+
+def _open_or_nothing(node: KeyNode, node_key: bytes | None) -> _Table:
+    try:
+        return _open(node, node_key) if node_key is not None else {}
+    except SealBroken:
+        return {}
 
 
 class KeyTree:
@@ -221,6 +228,22 @@ class KeyTree:
         """How many buckets there are, or how many have a key older than a moment."""
         count = select(func.count()).where(KeyNode.level == _BUCKET)
         return await session.scalar(count if before is None else count.where(KeyNode.rekeyed_at < before)) or 0
+
+    async def readable(self, session: AsyncSession) -> AsyncIterator[tuple[UUID, frozenset[UUID]]]:
+        """Every bucket and the keys in it that open; empty where its path is damaged. Raises KeyUnavailable where the
+        root doesn't open."""
+        root = await session.scalar(select(KeyNode).where(KeyNode.id == ROOT))
+        if root is None:
+            return
+        roots = _open_or_nothing(root, await self._root_key(root))
+        parents = await session.stream_scalars(select(KeyNode).where(KeyNode.level == 1))
+        below: _Table = {}
+        async for parent in parents:
+            below |= _open_or_nothing(parent, roots.get(parent.id.bytes))
+        buckets = await session.stream_scalars(select(KeyNode).where(KeyNode.level == _BUCKET))
+        async for bucket in buckets:
+            table = _open_or_nothing(bucket, below.get(bucket.id.bytes))
+            yield bucket.id, frozenset(UUID(bytes=key_id) for key_id in table)
 
     async def export_root(self, session: AsyncSession) -> bytes:
         """The root node's key, for a sealed backup of the whole store."""

@@ -4,15 +4,20 @@ import asyncio
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import text
+import redis
+from sqlalchemy import func, select, text
 
+import router.migrations.tables  # noqa: F401
+from governance.datamap import METADATA, Store
 from governance.db import Database
 from tests.services.at_rest import forms, holding
 from tests.services.postgres import Postgres
+from tests.services.redis import redis_server
 from tests.services.valueapi import ValueAPI
 
 FILES = frozenset({"first-run.json"})
@@ -22,17 +27,46 @@ FILES = frozenset({"first-run.json"})
 def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ValueAPI, list[Path]]]:
     """A service on each database, and every folder in which its bytes come to rest."""
     environment, folders = {}, [tmp_path]
-    server: Postgres | None = None
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgres")
-        environment = {
-            "VALUEAPI_DATABASE_URL": server.create_database(),
-            "VALUEAPI_KEYS_URL": server.create_database(),
-        }
-        folders.append(server.root)
-    service = ValueAPI(tmp_path / "home", environment).start()
-    yield service, folders
-    service.stop()
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            server: Postgres = request.getfixturevalue("postgres")
+            environment = {
+                "VALUEAPI_DATABASE_URL": server.create_database(),
+                "VALUEAPI_KEYS_URL": server.create_database(),
+                "VALUEAPI_REDIS_URL": stack.enter_context(redis_server()),
+            }
+            folders.append(server.root)
+        service = ValueAPI(tmp_path / "home", environment).start()
+        yield service, folders
+        service.stop()
+
+
+def redis_words(service: ValueAPI) -> list[bytes]:
+    """Every key and value that Redis holds; its rate limits alone are there."""
+    client = redis.Redis.from_url(service.environment["VALUEAPI_REDIS_URL"])
+    words = [part for key in client.scan_iter() for part in (key, client.dump(key) or b"")]
+    client.close()
+    assert words
+    return words
+
+
+def empty_tables(service: ValueAPI) -> set[str]:
+    """Tables with sealed columns of which no row was there: a search of them would prove nothing."""
+
+    async def count() -> set[str]:
+        empty = set()
+        for store, url in ((Store.DATA, service.data_url), (Store.KEYS, service.keys_url)):
+            database = Database(url)
+            async with database.engine.connect() as connection:
+                for table in METADATA[store].sorted_tables:
+                    sealed = any(getattr(column.type, "seals", False) for column in table.columns)
+                    if sealed and not table.name.startswith("test_"):
+                        rows = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+                        empty |= set() if rows else {table.name}
+            await database.aclose()
+        return empty
+
+    return asyncio.run(count())
 
 
 def traffic(service: ValueAPI, canary: str, agent: str) -> None:
@@ -56,6 +90,11 @@ def traffic(service: ValueAPI, canary: str, agent: str) -> None:
         client.post("/v1/chat/completions", headers={"authorization": f"Bearer {canary}"}, json=body)
         client.post("/v1/account/sign-in", json={"email": f"{canary}@example.org", "password": canary})
         client.get(f"/portal/{canary}")
+        person = {name: service.first_run["user"][name] for name in ("email", "password")}
+        assert client.post("/v1/account/sign-in", json=person).status_code == 200
+        # A stranger signs up: a mail in the outbox, and the first user's address once more.
+        for address in (f"{canary}@example.org", person["email"]):
+            client.post("/v1/account/sign-up", json={"email": address, "password": f"long enough {canary}"})
 
 
 async def _plant(url: str, words: str) -> None:
@@ -71,8 +110,12 @@ def test_nothing_is_readable_and_the_search_would_find_it(running: tuple[ValueAP
     canary, agent = f"kanarie{secrets.token_hex(12)}", f"agent-{secrets.token_hex(10)}/1.0"
     email = service.first_run["user"]["email"]
     traffic(service, canary, agent)
-    service.stop()  # settles, commits and checkpoints: all that will ever rest, rests now
     needles = [canary, agent, email, service.first_run["user"]["password"]]
+    if "VALUEAPI_REDIS_URL" in service.environment:
+        spellings = [form for needle in needles for form in forms(needle)]
+        assert not [word for word in redis_words(service) for spelling in spellings if spelling in word]
+    service.stop()  # settles, commits and checkpoints: all that will ever rest, rests now
+    assert empty_tables(service) == set()
     assert holding(folders, needles, but=FILES) == {}
     # The key is printed once, to whoever ran the command: it must rest nowhere else.
     assert holding(folders, [service.key], but=FILES | {service.log.name}) == {}

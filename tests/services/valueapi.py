@@ -95,5 +95,13 @@ class ValueAPI:
         return made
 
     @property
+    def data_url(self) -> str:
+        return self.environment.get("VALUEAPI_DATABASE_URL", f"sqlite+aiosqlite:///{self.home}/data/valueapi.db")
+
+    @property
+    def keys_url(self) -> str:
+        return self.environment.get("VALUEAPI_KEYS_URL", f"sqlite+aiosqlite:///{self.home}/keys/keys.db")
+
+    @property
     def key(self) -> str:
         return str(self.first_run["api_key"])

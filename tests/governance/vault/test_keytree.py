@@ -17,6 +17,7 @@ from governance.vault.envelope import Key
 from governance.vault.keyring import Keyring
 from governance.vault.keys import KeyStore
 from governance.vault.keytree import ROOT, KeyNode, KeyTree
+from governance.vault.stored_key import Kind, StoredKey
 
 Stores = tuple[Database, KeyStore]
 Version = tuple[UUID, bytes, bytes | None]
@@ -141,6 +142,19 @@ async def test_a_damaged_path_is_a_named_error_and_no_erasure(stores: Stores) ->
     with pytest.raises(KeyUnavailable) as caught:
         await keys.subject_key(subject)
     assert not isinstance(caught.value, KeyGone)
+
+
+async def test_what_can_not_be_opened_is_counted_by_kind(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, keys = stores
+    monkeypatch.setattr(keytree, "FAN", 2)
+    for _ in range(5):
+        await keys.create_subject_key(uuid7())
+    await keys.service_key("one")
+    assert await keys.unreadable() == {}
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        bucket = await session.scalar(select(StoredKey.node_id).where(StoredKey.kind == Kind.SERVICE))
+        await session.execute(update(KeyNode).where(KeyNode.id == bucket).values(content=b"damaged"))
+    assert await keys.unreadable() == {"service": 1, "subject": 1}
 
 
 async def test_another_keys_root_is_refused(stores: Stores) -> None:
