@@ -5,7 +5,7 @@ purpose has no place to happen. A transaction takes the write lock at its start 
 read-then-write never fails half way.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.types import TypeDecorator
 
 from governance.datamap import DataUse
+from governance.session_use import GovernedSession
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -35,6 +36,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+async def _nothing() -> None:
+    """What a store without subjects needs before a session."""
+
+
 class Database:
     """One store: an engine, and sessions that state their use. `context` is what sealed columns need to open."""
 
@@ -46,6 +51,8 @@ class Database:
             options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
         self.engine: AsyncEngine = create_async_engine(url, **options)
         self.context: dict[str, Any] = {}
+        self.prepare: Callable[[], Awaitable[None]] = _nothing
+        """Runs before each session: what decides which rows it sees is brought up to date."""
         if self.sqlite:
             _prepare_sqlite(self.engine)
         self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
@@ -53,14 +60,20 @@ class Database:
     @asynccontextmanager
     async def session(self, use: DataUse) -> AsyncIterator[AsyncSession]:
         """A session for reading, for one declared use."""
-        async with AsyncSession(self.engine, expire_on_commit=False, info={**self.context, "use": use}) as session:
+        await self.prepare()
+        info = {**self.context, "use": use}
+        async with AsyncSession(
+            self.engine, sync_session_class=GovernedSession, expire_on_commit=False, info=info
+        ) as session:
             yield session
 
     @asynccontextmanager
     async def transaction(self, use: DataUse) -> AsyncIterator[AsyncSession]:
         """A session that commits at the end of the block, or changes nothing."""
+        await self.prepare()
         info = {**self.context, "use": use}
-        async with AsyncSession(self._writing, expire_on_commit=False, info=info) as session, session.begin():
+        opened = AsyncSession(self._writing, sync_session_class=GovernedSession, expire_on_commit=False, info=info)
+        async with opened as session, session.begin():
             yield session
 
     async def aclose(self) -> None:

@@ -22,6 +22,7 @@ from governance.errors import Conflict, NotFound, VaultError
 from governance.ids import uuid7
 from governance.mail.render import render
 from governance.mail.sender import Mail, MailSender, SendFailed
+from governance.session_use import reading_for
 from governance.subjects import DataSubject
 from governance.vault.blind_index import normalise_email
 from governance.vault.columns import SealedType, seal
@@ -164,13 +165,11 @@ async def enqueue(
 
 
 async def _with_key(session: AsyncSession, idempotency_key: str, subject_id: UUID, template: str) -> UUID | None:
-    found = (
-        await session.execute(
-            select(OutboxMail.id, OutboxMail.subject_id, OutboxMail.template).where(
-                OutboxMail.idempotency_key == idempotency_key
-            )
-        )
-    ).one_or_none()
+    known = select(OutboxMail.id, OutboxMail.subject_id, OutboxMail.template).where(
+        OutboxMail.idempotency_key == idempotency_key
+    )
+    with reading_for(session, DataUse.NOTICES):
+        found = (await session.execute(known)).one_or_none()
     if found is None:
         return None
     if (found.subject_id, found.template) != (subject_id, template):

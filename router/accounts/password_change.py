@@ -36,7 +36,7 @@ async def request_reset(desk: Desk, email: str) -> str:
 
 
 async def _send_link(desk: Desk, subject_id: UUID) -> None:
-    async with desk.db.transaction(DataUse.NOTICES) as session:
+    async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
         person = await person_of(session, subject_id)
         if person is None or await count_usable(session, subject_id, Purpose.RESET) >= _USABLE_LINKS_MAX:
             return

@@ -102,7 +102,7 @@ async def _create(desk: Desk, subject_id: UUID, address: str, password_hash: str
 
 
 async def _tell_owner(desk: Desk, subject_id: UUID) -> None:
-    async with desk.db.transaction(DataUse.NOTICES) as session:
+    async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
         person = await person_of(session, subject_id)
         if person is None:
             return
