@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+import router.migrations.tables  # noqa: F401  a test alone has every table, as the service has
 from governance.datamap import METADATA, Store
 from governance.db import Database
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
+from governance.vault.permitted import Permitted
 from policies import retention
 from tests.services.postgres import Postgres
 
@@ -44,6 +46,7 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     mirrors = DataMirror(data), LogMirror(tmp_path / "log")
     keys = KeyStore(keys_db, keyring, limits=retention.load().limits(), mirrors=mirrors)
     data.context["keys"] = keys
+    Permitted(data, keys)
     yield data, keys
     await data.aclose()
     await keys_db.aclose()

@@ -30,7 +30,7 @@ from governance.vault.keytree import ROOT, KeyNode, KeyTree
 from governance.vault.limits import NO_LIMIT, Limit, Starts
 from governance.vault.mirrors import Mirror
 from governance.vault.stored_key import Kind, StoredKey, object_slot, old_slot, period_slot, service_slot, subject_slot
-from governance.vault.subject_uses import SubjectUses, as_text
+from governance.vault.subject_uses import Refusals, SubjectUses, UsesVersion, as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +244,12 @@ class KeyStore:
         async with self.db.session(DataUse.SECURITY) as session:
             return await session.scalar(select(func.count()).where(*old)) or 0
 
-    async def subjects_to_retire(self) -> list[UUID]:
-        """Subjects with replaced keys whose time is over."""
+    async def replaced_keys_over(self) -> dict[UUID, UUID]:
+        """Keys that a rotation replaced and whose time is over, with their subject's id."""
         over = (StoredKey.kind == Kind.SUBJECT, StoredKey.expires_at <= clock.now())
         async with self.db.session(DataUse.SECURITY) as session:
-            found = await session.scalars(select(StoredKey.subject_id).where(*over).distinct())
-            return [subject_id for subject_id in found if subject_id is not None]
+            rows = await session.execute(select(StoredKey.id, StoredKey.subject_id).where(*over))
+            return {row.id: row.subject_id for row in rows if row.subject_id is not None}
 
     async def destroy(self, key_ids: Collection[UUID]) -> tuple[UUID, ...]:
         """Destroy keys by id: replaced ones, when nothing is under them any more."""
@@ -287,7 +287,7 @@ class KeyStore:
         generation = self.channel.generation()
         async with self.db.session(DataUse.SECURITY) as session:
             row = await session.get(SubjectUses, subject_id)
-        uses = row.refused() if row is not None else frozenset()
+        uses = row.refusals().uses if row is not None else frozenset()
         if self._keeps(generation):
             self._refused[subject_id] = (time.monotonic() + self._seconds, uses)
             while len(self._refused) > self._size:
@@ -317,23 +317,55 @@ class KeyStore:
         async with self.db.transaction(DataUse.SECURITY) as session:
             await self._tree.lock(session)
             row = await session.get(SubjectUses, subject_id)
-            if row is None:
-                row = SubjectUses(subject_id=subject_id, restricted=False, objected="")
-                session.add(row)
-            row.objected = as_text((row.objections() | add) - drop)
-            row.restricted = row.restricted if restricted is None else restricted
-            with session.no_autoflush:
-                row.version = (await session.scalar(select(func.max(SubjectUses.version))) or 0) + 1
-            row.changed_at = clock.now()
+            known = row.refusals() if row is not None else Refusals(subject_id, False, frozenset())
+            wanted = Refusals(
+                subject_id, known.restricted if restricted is None else restricted, (known.objected | add) - drop
+            )
+            await self._write_uses(session, wanted, await self._next_version(session))
         # A crash here leaves the change committed and caches at most `cache_seconds` behind.
         await self.channel.announce()
 
-    async def uses_since(self, version: int) -> tuple[int, list[tuple[UUID, frozenset[DataUse]]]]:
-        """Subjects whose refused uses changed after a version, with all that they refuse now; and the newest version."""
+    async def _write_uses(self, session: AsyncSession, refusals: Refusals, version: int) -> None:
+        values = {"restricted": refusals.restricted, "objected": as_text(refusals.objected)}
+        await session.merge(
+            SubjectUses(subject_id=refusals.subject_id, version=version, changed_at=clock.now(), **values)
+        )
+        await session.flush()
+
+    async def _next_version(self, session: AsyncSession, at_least: int = 0) -> int:
+        row = await session.get(UsesVersion, 1)
+        if row is None:
+            row = UsesVersion(id=1, version=0)
+            session.add(row)
+        row.version = max(row.version + 1, at_least)
+        return row.version
+
+    async def uses_since(self, version: int) -> tuple[int, list[Refusals]]:
+        """What subjects refuse now who changed it after a version, and the newest version."""
         async with self.db.session(DataUse.SECURITY) as session:
+            newest = await session.scalar(select(UsesVersion.version)) or 0
             changed = select(SubjectUses).where(SubjectUses.version > version).order_by(SubjectUses.version)
             rows = (await session.scalars(changed)).all()
-        return (rows[-1].version if rows else version), [(row.subject_id, row.refused()) for row in rows]
+        return max([newest, *(row.version for row in rows)]), [row.refusals() for row in rows]
+
+    async def give_back_uses(self, version: int, known: Collection[Refusals]) -> int:
+        """What a later state of this store knew, where this one is older than `version`; how many subjects it changes.
+
+        A subject that is erased by now gets nothing back.
+        """
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            if (await session.scalar(select(UsesVersion.version)) or 0) >= version:
+                return 0
+            given = 0
+            for refusals in known:
+                if await session.get(Tombstone, refusals.subject_id) is None:
+                    await self._write_uses(session, refusals, await self._next_version(session, at_least=version + 1))
+                    given += 1
+            await self._next_version(session, at_least=version + 1)
+        await events.emit_async("vault:restore:uses", {"version": version, "subjects": given})
+        await self.channel.announce()
+        return given
 
     # Destroying
 
@@ -367,8 +399,8 @@ class KeyStore:
         return await self._destroy_where(StoredKey.slot.in_(slots))
 
     async def expire(self) -> tuple[UUID, ...]:
-        """Destroy the keys whose time is over: periods, and keys that a rotation replaced."""
-        return await self._destroy_where(StoredKey.expires_at <= clock.now())
+        """Destroy the keys of the periods that are over."""
+        return await self._destroy_where(StoredKey.kind == Kind.PERIOD, StoredKey.expires_at <= clock.now())
 
     async def _destroy_where(self, *which: object) -> tuple[UUID, ...]:
         async with self.db.session(DataUse.SECURITY) as session:

@@ -141,8 +141,11 @@ async def _subjects(keys: KeyStore, data: Database, started_at: datetime) -> Asy
 
 async def retire(keys: KeyStore, data: Database) -> None:
     """Destroy what has had its time: periods, and replaced keys once nothing is under them any more."""
-    for subject_id in await keys.subjects_to_retire():
+    over = await keys.replaced_keys_over()
+    for subject_id in set(over.values()):
         await reseal(keys, data, subject_id)
+    if over:
+        await keys.destroy(over.keys())
     await keys.expire()
 
 

@@ -5,6 +5,7 @@ storage, and the uses of the request itself: the law's own, and signing in to pu
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -28,6 +29,29 @@ _preference = partial(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What a subject refuses now."""
+
+    subject_id: UUID
+    restricted: bool
+    objected: frozenset[DataUse]
+
+    @property
+    def uses(self) -> frozenset[DataUse]:
+        """All uses that the subject's keys don't serve."""
+        return self.objected | (frozenset(DataUse) - REQUEST_USES) if self.restricted else self.objected
+
+
+class UsesVersion(KeysBase):
+    """One row: the last version given to a change. It outlives the rows, so no number is given twice."""
+
+    __tablename__ = "uses_version"
+
+    id: Mapped[int] = impersonal(Integer, 97, primary_key=True)
+    version: Mapped[int] = impersonal(Integer, 98)
+
+
 class SubjectUses(KeysBase):
     """A subject with less than all uses. `version` orders the changes of the whole store."""
 
@@ -43,13 +67,9 @@ class SubjectUses(KeysBase):
     version: Mapped[int] = impersonal(Integer, 93, unique=True)
     changed_at: Mapped[datetime] = _preference(UtcDateTime, 94)
 
-    def refused(self) -> frozenset[DataUse]:
-        """All uses that the subject's keys don't serve."""
-        objected = self.objections()
-        return objected | (frozenset(DataUse) - REQUEST_USES) if self.restricted else objected
-
-    def objections(self) -> frozenset[DataUse]:
-        return frozenset(DataUse(use) for use in self.objected.split(",") if use)
+    def refusals(self) -> Refusals:
+        objected = frozenset(DataUse(use) for use in self.objected.split(",") if use)
+        return Refusals(self.subject_id, self.restricted, objected)
 
 
 def as_text(uses: Iterable[DataUse]) -> str:

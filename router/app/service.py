@@ -73,6 +73,7 @@ class Service:
         self._stack.push_async_callback(stores.aclose)
         # Before anything is served: what a crash left half done is finished, what a restore revived is destroyed again.
         await stores.keys.reconcile()
+        await stores.permitted.reconcile()
         if lost := await stores.keys.unreadable():
             _log.error("stored keys can't be opened: what they seal is unreadable", **lost)
             await events.emit_async("vault:keys:unreadable", lost)

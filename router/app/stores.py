@@ -14,6 +14,7 @@ from governance.vault.channel import open_channel
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
+from governance.vault.permitted import Permitted
 from policies import retention
 from router.gateway.shared import Shared
 from router.migrations import run as migrations
@@ -27,6 +28,7 @@ class Stores:
     settings: Settings
     data: Database
     keys: KeyStore
+    permitted: Permitted
     shared: Shared
     in_use: int  # a lock: no restore runs while it is held
 
@@ -89,7 +91,8 @@ async def _open(settings: Settings, held: int) -> Stores:
     )
     await channel.start()
     data.context["keys"] = keys
-    return Stores(settings, data, keys, Shared.open(settings.run_folder / "shared.mm"), held)
+    permitted = Permitted(data, keys)
+    return Stores(settings, data, keys, permitted, Shared.open(settings.run_folder / "shared.mm"), held)
 
 
 @asynccontextmanager

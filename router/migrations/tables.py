@@ -7,6 +7,7 @@ import governance.vault.blind_index
 import governance.vault.channel_postgres
 import governance.vault.keys
 import governance.vault.mirrors
+import governance.vault.permitted
 import governance.vault.rotation
 import router.accounts.account
 import router.accounts.api_key

@@ -107,6 +107,19 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_usage_subject_id"), ["subject_id"], unique=False)
 
     op.create_table(
+        "use_projection",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_use_projection")),
+    )
+    op.create_table(
+        "use_refusal",
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("use", sa.String(length=64), nullable=False),
+        sa.Column("by", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("subject_id", "use", "by", name=op.f("pk_use_refusal")),
+    )
+    op.create_table(
         "api_key",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
@@ -218,6 +231,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_session_subject_id"), ["subject_id"], unique=False)
 
 
+
 def downgrade() -> None:
     with op.batch_alter_table("session", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_session_subject_id"))
@@ -247,6 +261,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_api_key_account_id"))
 
     op.drop_table("api_key")
+    op.drop_table("use_refusal")
+    op.drop_table("use_projection")
     with op.batch_alter_table("usage", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_usage_subject_id"))
         batch_op.drop_index(batch_op.f("ix_usage_at"))

@@ -142,8 +142,16 @@ def upgrade() -> None:
     with op.batch_alter_table("tombstone", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_tombstone_epoch"), ["epoch"], unique=False)
 
+    op.create_table(
+        "uses_version",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_uses_version")),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("uses_version")
     with op.batch_alter_table("tombstone", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_tombstone_epoch"))
 

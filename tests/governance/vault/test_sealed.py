@@ -18,6 +18,7 @@ from governance.ids import uuid7
 from governance.vault.columns import SealedType, seal
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, openings
+from governance.vault.subject_uses import Refusals
 
 Stores = tuple[Database, KeyStore]
 _ROW = {"retention": "account", "on_erasure": OnErasure.DELETE}
@@ -230,13 +231,17 @@ async def test_a_change_of_uses_is_told_by_version(stores: Stores) -> None:
     first, second = uuid7(), uuid7()
     await keys.object_to(first, [DataUse.ANALYTICS])
     version, changed = await keys.uses_since(0)
-    assert changed == [(first, frozenset({DataUse.ANALYTICS}))]
+    assert changed == [Refusals(first, False, frozenset({DataUse.ANALYTICS}))]
     await keys.restrict(second, on=True)
     await keys.permit(first, [DataUse.ANALYTICS])
     later, changed = await keys.uses_since(version)
     assert later == version + 2
-    assert [subject for subject, _ in changed] == [second, first]
-    assert changed[1][1] == frozenset()
+    assert [(each.subject_id, each.restricted) for each in changed] == [(second, True), (first, False)]
+    assert changed[1].uses == frozenset()
+    await keys.create_subject_key(second)
+    await keys.erase_subject(second)
+    await keys.object_to(first, [DataUse.FRAUD])
+    assert (await keys.uses_since(later))[0] == later + 1  # no number is given twice, though a row went
 
 
 def test_a_kept_column_declares_no_use_that_its_key_does_not_serve() -> None:
