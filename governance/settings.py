@@ -43,6 +43,12 @@ class GovernanceSettings(BaseSettings):
         None, description="Key store, apart from the data: same forms; default a file in home/keys."
     )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey for rate limits across machines.")
+    openings_per_minute: int = Field(
+        300,
+        ge=1,
+        description="People whose values one kind of work may open within a minute; more is an incident, twice as many are "
+        "refused. Exports, notices and rotations are declared as such and not counted.",
+    )
     index_renewal: Annotated[str, AfterValidator(_duration)] = Field(
         "P1M",
         description="How often the key of the blind index is renewed, an ISO 8601 duration: old copies of the index can "

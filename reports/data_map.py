@@ -3,10 +3,10 @@
 GDPR Art. 30(1)(c), (f); the Fides form is a dataset manifest of fideslang 3 (github.com/ethyca/fideslang).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from governance.datamap import DeclaredColumn, Store
+from governance.datamap import AtRest, DeclaredColumn, Store
 from governance.retention.schedule import Schedule
 
 Row = dict[str, object]
@@ -31,6 +31,25 @@ def rows(columns: Iterable[DeclaredColumn], schedule: Schedule) -> list[Row]:
         }
         for column in columns
     ]
+
+
+def uses(columns: Iterable[DeclaredColumn], seen: Mapping[tuple[str, str], int]) -> list[Row]:
+    """One row a use of a sealed column: whether it is declared, and how often the column was opened for it."""
+    found: list[Row] = []
+    for column in columns:
+        if column.declaration.at_rest is AtRest.SEALED:
+            declared = {use.value for use in column.declaration.data_uses}
+            opened = {use for name, use in seen if name == column.name}
+            found += [
+                {
+                    "column": column.name,
+                    "use": use,
+                    "declared": use in declared,
+                    "opened": seen.get((column.name, use), 0),
+                }
+                for use in sorted(declared | opened)
+            ]
+    return found
 
 
 def markdown(columns: Iterable[DeclaredColumn], schedule: Schedule) -> str:

@@ -6,14 +6,21 @@ from pathlib import Path
 import pytest
 
 import router.migrations.tables  # noqa: F401  a test alone has every table, as the service has
-from governance.datamap import METADATA, Store
+from governance import events
+from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database
+from governance.vault import purpose
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
 from governance.vault.permitted import Permitted
+from governance.vault.purpose import Actor, Bulk, Purpose
+from governance.vault.staff_opening import StaffLog
 from policies import retention
 from tests.services.postgres import Postgres
+
+# Tests open values for any use; routes, jobs and commands under test state their own, and that is what counts there.
+purpose._current.set(Purpose(Actor.SYSTEM, frozenset(DataUse), bulk=Bulk.EXPORT))
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +54,14 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     keys = KeyStore(keys_db, keyring, limits=retention.load().limits(), mirrors=mirrors)
     data.context["keys"] = keys
     Permitted(data, keys)
+    StaffLog(keys)
     yield data, keys
     await data.aclose()
     await keys_db.aclose()
+
+
+@pytest.fixture
+def event_log(tmp_path: Path) -> Path:
+    """The sink's file. It stays open behind the test, as the sink can't be closed; the next test opens another."""
+    events.open_sink(tmp_path / "log")
+    return tmp_path / "log" / "events.jsonl"

@@ -8,7 +8,7 @@ cache lives under one generation of the channel, so a destruction anywhere ends 
 import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -29,8 +29,12 @@ from governance.vault.keyring import Keyring
 from governance.vault.keytree import ROOT, KeyNode, KeyTree
 from governance.vault.limits import NO_LIMIT, Limit, Starts
 from governance.vault.mirrors import Mirror
+from governance.vault.openings import Openings
+from governance.vault.purpose import Purpose
 from governance.vault.stored_key import Kind, StoredKey, object_slot, old_slot, period_slot, service_slot, subject_slot
 from governance.vault.subject_uses import Refusals, SubjectUses, UsesVersion, as_text
+
+StaffRecord = Callable[[UUID, str, DataUse, Purpose], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ class KeyStore:
         self.keyring = keyring
         self.channel = channel or OneProcess()
         self.mirrors = tuple(mirrors)
+        self.openings = Openings()
+        self.record_staff: StaffRecord | None = None
+        """Set by `StaffLog`; without it nothing is opened for staff."""
         self._limits = limits or {}
         self._tree = KeyTree(keyring)
         self._open: OrderedDict[UUID, tuple[float, OpenKey]] = OrderedDict()
@@ -277,6 +284,15 @@ class KeyStore:
             raise UseRefused(f"What is kept as {basis.value} may not be opened for {use.value}.")
         if use in await self.refused(subject_id):
             raise UseRefused(f"The data subject's keys don't serve {use.value}: objection, withdrawal or restriction.")
+
+    async def preload(self, subject_ids: Collection[UUID]) -> None:
+        """Fill the cache with several subjects' erasable keys by one read; those that are gone are left out."""
+        wanted = [each for each in subject_ids if self.cached_subject_key(each) is None]
+        generation = self.channel.generation()
+        mine = (StoredKey.subject_id.in_(wanted), StoredKey.basis == KeyBasis.ERASABLE, StoredKey.kind == Kind.SUBJECT)
+        async with self.db.session(DataUse.SECURITY) as session:
+            for row in (await session.scalars(select(StoredKey).where(*mine))).all():
+                self._remember(row, await self._tree.read(session, row.node_id, row.id), generation)
 
     async def refused(self, subject_id: UUID) -> frozenset[DataUse]:
         """Uses that the subject's keys don't serve."""

@@ -1,10 +1,11 @@
 """`Sealed[T]`: a personal value that never opens by itself.
 
 It prints as `***`, can't be pickled, compared with a plain value, iterated or put in a template; `open(use)` returns
-the value only where its column declares that use (Art. 5(1)(b)). Openings are counted by column and use.
+the value only where its column declares that use (Art. 5(1)(b)), the work was begun for it (`purpose`), and the
+subject's key still serves it. Openings are counted by column, use, actor and hour (`openings`).
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, Never, TypeVar
 from uuid import UUID
@@ -15,11 +16,11 @@ from governance.datamap import DataUse, Declaration
 from governance.errors import KeyUnavailable, SealBroken, UseRefused
 from governance.ids import NIL
 from governance.vault import envelope
+from governance.vault import purpose as purposes
 from governance.vault.keys import KeyStore
 from governance.vault.stored_key import Kind
 
 T = TypeVar("T")
-openings: Counter[tuple[str, DataUse]] = Counter()
 
 
 class Sealed(Generic[T]):
@@ -56,15 +57,22 @@ class Sealed(Generic[T]):
             raise RuntimeError("a sealed value opens only on the row that it was loaded with")
         if use not in declaration.data_uses:
             raise UseRefused(f"{self._name} may not be opened for {use.value}: it doesn't declare that use.")
+        purpose = purposes.current(use, self._name)
         if subject_id != NIL:
             await keys.check_use(subject_id, declaration.on_erasure.basis, use)
+            await keys.openings.watch(subject_id, use, purpose)
         context = envelope.column_context(declaration.seal_id, subject_id, row_id)
         plain = await open_sealed(keys, self._envelope, subject_id, context)
-        openings[self._name, use] += 1
         try:
-            return msgspec.msgpack.decode(plain, type=self._kind)
+            value = msgspec.msgpack.decode(plain, type=self._kind)
         except msgspec.DecodeError:
             raise KeyUnavailable(f"{self._name} holds a value of another type than declared.") from None
+        if subject_id != NIL and purpose.actor in purposes.STAFF:
+            if keys.record_staff is None:
+                raise UseRefused(f"{self._name} may not be opened by staff: there is nowhere to record it.")
+            await keys.record_staff(subject_id, self._name, use, purpose)
+        keys.openings.count(self._name, use, purpose)
+        return value
 
     def __repr__(self) -> str:
         return "***"
@@ -92,6 +100,13 @@ class Sealed(Generic[T]):
 
     def __len__(self) -> Never:
         raise TypeError("a sealed value has no length; ask after opening it")
+
+
+async def open_all(handles: Sequence[Sealed[T]], use: DataUse) -> list[T]:
+    """Several values, in order, their keys fetched by one read. Raises as `Sealed.open` does, for the first that fails."""
+    if handles and (keys := handles[0]._keys) is not None:
+        await keys.preload({handle._subject_id for handle in handles if handle._subject_id})
+    return [await handle.open(use) for handle in handles]
 
 
 async def open_sealed(keys: KeyStore, sealed: bytes, subject_id: UUID, context: bytes) -> bytes:

@@ -26,6 +26,7 @@ async def run(keys: KeyStore, data: Database, index_renewal: Period) -> None:
 
 async def once(keys: KeyStore, data: Database, index_renewal: Period) -> None:
     """One round."""
+    await keys.openings.flush(data)
     await keys.close_roots()
     await rotation.retire(keys, data)
     await keys.roll_root_if_due()

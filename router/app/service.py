@@ -12,11 +12,12 @@ from redis.asyncio import Redis
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
 from governance import events
-from governance.datamap import registry
+from governance.datamap import DataUse, registry
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
 from governance.period import Period
 from governance.vault import upkeep
+from governance.vault.purpose import Actor, Bulk, states
 from policies import retention
 from router.accounts.directory import KeyDirectory
 from router.app.stores import Stores, open_stores
@@ -195,7 +196,7 @@ class Service:
             settings.mailgun_key.get_secret_value(), settings.mailgun_domain, settings.mailgun_url, settings.mail_from
         )
         self._stack.push_async_callback(sender.aclose)
-        self._start_task(self._deliver(sender))
+        self._start_task(states(Actor.JOB, DataUse.NOTICES, bulk=Bulk.NOTICE)(self._deliver)(sender))
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -15,6 +15,7 @@ from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
 from governance.vault.permitted import Permitted
+from governance.vault.staff_opening import StaffLog
 from policies import retention
 from router.gateway.shared import Shared
 from router.migrations import run as migrations
@@ -34,6 +35,12 @@ class Stores:
 
     async def aclose(self) -> None:
         self.shared.close()
+        try:
+            await self.keys.openings.flush(self.data)
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         await self.data.aclose()
         await self.keys.channel.aclose()
         await self.keys.db.aclose()
@@ -92,6 +99,8 @@ async def _open(settings: Settings, held: int) -> Stores:
     await channel.start()
     data.context["keys"] = keys
     permitted = Permitted(data, keys)
+    keys.openings.per_minute = settings.openings_per_minute
+    StaffLog(keys)
     return Stores(settings, data, keys, permitted, Shared.open(settings.run_folder / "shared.mm"), held)
 
 

@@ -18,7 +18,7 @@ from router.accounts.roles import Role
 from router.app.stores import Stores, opened
 from router.app.top_up import top_up
 from router.billing import ledger
-from router.cli.output import Json, out, plain_errors, print_json, table
+from router.cli.output import Json, out, print_json, table, verb
 from router.settings import Settings
 
 app = typer.Typer(help="Accounts, people, API keys and Credits.", no_args_is_help=True)
@@ -32,7 +32,7 @@ def _api_keys(stores: Stores) -> ApiKeys:
 
 
 @app.command("list")
-@plain_errors
+@verb()
 def list_(as_json: Json = False) -> None:
     """Every account with its tier, people by role, and balance in micro-credits."""
 
@@ -61,7 +61,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command("find")
-@plain_errors
+@verb()
 def find(email: Annotated[str, typer.Argument(help="The person's e-mail address.")], as_json: Json = False) -> None:
     """The account of the person with this address, found by blind index."""
 
@@ -79,7 +79,7 @@ def find(email: Annotated[str, typer.Argument(help="The person's e-mail address.
 
 
 @app.command("credit")
-@plain_errors
+@verb()
 def credit(
     account_id: AccountId,
     credits_: Annotated[int, typer.Argument(metavar="CREDITS", help="Whole Credits to add.", min=1)],
@@ -96,7 +96,7 @@ def credit(
 
 
 @app.command("tier")
-@plain_errors
+@verb()
 def tier(account_id: AccountId, name: Annotated[str, typer.Argument(help="A tier of the limits file.")]) -> None:
     """Move an account to another tier of rate limits."""
     from router.gateway.ratelimit import Tiers
@@ -113,7 +113,7 @@ def tier(account_id: AccountId, name: Annotated[str, typer.Argument(help="A tier
 
 
 @app.command("role")
-@plain_errors
+@verb()
 def role(
     subject_id: Annotated[UUID, typer.Argument(help="The person's subject id (`accounts find`).")],
     name: Annotated[Role, typer.Argument(help="The new role.")],
@@ -129,7 +129,7 @@ def role(
 
 
 @app.command("close")
-@plain_errors
+@verb()
 def close(account_id: AccountId) -> None:
     """Close an account: its keys are refused from now on, and nobody signs in to it."""
 
@@ -142,7 +142,7 @@ def close(account_id: AccountId) -> None:
 
 
 @app.command("remove-first-run")
-@plain_errors
+@verb()
 def remove_first() -> None:
     """Remove first-run people who still have their first password, with their keys; production needs that."""
 
@@ -158,7 +158,7 @@ def remove_first() -> None:
 
 
 @keys_app.command("list")
-@plain_errors
+@verb()
 def list_keys(account_id: AccountId, as_json: Json = False) -> None:
     """The account's keys: prefix and dates. Names are the person's own and stay sealed here."""
 
@@ -173,7 +173,7 @@ def list_keys(account_id: AccountId, as_json: Json = False) -> None:
 
 
 @keys_app.command("create")
-@plain_errors
+@verb(DataUse.NOTICES)
 def create_key(
     subject_id: Annotated[UUID, typer.Argument(help="The person's subject id (`accounts find`).")],
     name: Annotated[str, typer.Option(help="What the key is for.")] = "Made by an operator",
@@ -198,7 +198,7 @@ def create_key(
 
 
 @keys_app.command("revoke")
-@plain_errors
+@verb()
 def revoke_key(account_id: AccountId, key_id: Annotated[UUID, typer.Argument(help="The key's id.")]) -> None:
     """Refuse a key from now on, in every process."""
 

@@ -23,7 +23,7 @@ from governance.period import Period
 from governance.vault.keyrings import open_keyring
 from governance.vault.keys import KeyStore
 from router.app.stores import opened
-from router.cli.output import Json, err, fail, out, plain_errors, print_json, table
+from router.cli.output import Json, err, fail, out, print_json, table, verb
 from router.migrations import run as migrations
 from router.settings import Settings
 
@@ -81,7 +81,7 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
 
 
 @app.command("create")
-@plain_errors
+@verb()
 def create_(
     store: StoreOption,
     file: Annotated[Path, typer.Option("--out", help="The file to write; it must not exist.")],
@@ -123,7 +123,7 @@ def create_(
 
 
 @app.command("list")
-@plain_errors
+@verb()
 def list_(as_json: Json = False) -> None:
     """Every backup, where it was written, and until when it may be kept."""
 
@@ -135,7 +135,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command("prune")
-@plain_errors
+@verb()
 def prune(as_json: Json = False) -> None:
     """Delete expired backups, and their keys, that still lie where they were written."""
 
@@ -150,7 +150,7 @@ def prune(as_json: Json = False) -> None:
 
 
 @app.command("restore")
-@plain_errors
+@verb()
 def restore_(
     file: Annotated[Path, typer.Argument(help="The backup.")],
     store: StoreOption,

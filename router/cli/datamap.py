@@ -1,5 +1,7 @@
 """`valueapi datamap`: the declarations as a table, JSON, or a Fides manifest; and the check that CI runs."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -9,15 +11,20 @@ import router.migrations.tables  # noqa: F401  every table must be known
 from governance.datamap import registry
 from policies import retention
 from reports import data_map
-from router.cli.output import Json, out, plain_errors, table
+from router.app.stores import opened
+from router.cli.output import Json, out, table, verb
+from router.settings import Settings
 
 
-@plain_errors
+@verb()
 def datamap(
     format_: Annotated[
         Literal["table", "fides"], typer.Option("--format", help="table, or a Fides manifest.")
     ] = "table",
     check: Annotated[bool, typer.Option("--check", help="Only check columns and schedule against each other.")] = False,
+    uses: Annotated[
+        bool, typer.Option("--uses", help="Sealed columns: the uses they declare against those they were opened for.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Every stored column: what it holds, why, how it rests, how long, and what erasure does to it."""
@@ -26,11 +33,18 @@ def datamap(
     schedule.check(columns)
     if check:
         out.print(f"{len(columns)} columns are declared and match the {len(schedule.rules)} rules of the schedule.")
+    elif uses:
+        table(data_map.uses(columns, asyncio.run(_seen())), as_json)
     elif format_ == "fides":
         typer.echo(yaml.safe_dump(data_map.fides(columns), sort_keys=False), nl=False)
     else:
         rows = data_map.rows(columns, schedule)
         table(rows if as_json else [_short(row) for row in rows], as_json)
+
+
+async def _seen() -> Mapping[tuple[str, str], int]:
+    async with opened(Settings.load()) as stores:
+        return await stores.keys.openings.seen(stores.data)
 
 
 def _short(row: data_map.Row) -> data_map.Row:

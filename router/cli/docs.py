@@ -10,7 +10,7 @@ from governance.datamap import registry
 from policies import retention
 from reports import data_map
 from router.cli import api_page
-from router.cli.output import fail, out, plain_errors
+from router.cli.output import fail, out, verb
 
 
 def pages(command: Any) -> dict[str, str]:
@@ -21,7 +21,7 @@ def pages(command: Any) -> dict[str, str]:
     }
 
 
-@plain_errors
+@verb()
 def docs(
     context: typer.Context,
     write: Annotated[bool, typer.Option("--write", help="Write the pages.")] = False,

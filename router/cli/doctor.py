@@ -15,7 +15,7 @@ from governance.db import Database
 from governance.errors import ValueAPIError
 from governance.vault.keyrings import open_keyring
 from policies import retention
-from router.cli.output import Json, out, plain_errors, print_json, table
+from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
 from router.providers.catalog import Catalog
@@ -145,7 +145,7 @@ def _processes(shared: Path) -> list[int]:
     return sorted(found)
 
 
-@plain_errors
+@verb()
 def doctor(
     settings_list: Annotated[bool, typer.Option("--settings", help="List every setting with its meaning.")] = False,
     as_json: Json = False,

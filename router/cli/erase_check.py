@@ -14,12 +14,12 @@ from governance.backup.opener import KeyOpener
 from governance.datamap import Base
 from policies import retention
 from router.app.stores import opened
-from router.cli.output import Json, fail, out, plain_errors, print_json, table
+from router.cli.output import Json, fail, out, print_json, table, verb
 from router.settings import Settings
 from router.surface import Exit
 
 
-@plain_errors
+@verb()
 def erase_check(
     backup: Annotated[Path, typer.Option(help="An old copy of the data store: a backup, or a raw SQLite file.")],
     subject: Annotated[UUID | None, typer.Option(help="Look at one subject alone.")] = None,

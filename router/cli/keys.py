@@ -8,14 +8,14 @@ import typer
 from governance.vault import rotation
 from governance.vault.rotation import Progress, What
 from router.app.stores import opened
-from router.cli.output import Json, out, plain_errors, print_json, progress_bar, table
+from router.cli.output import Json, out, print_json, progress_bar, table, verb
 from router.settings import Settings
 
 app = typer.Typer(help="Encryption keys: how many, under which root key.", no_args_is_help=True)
 
 
 @app.command("status")
-@plain_errors
+@verb()
 def status(as_json: Json = False) -> None:
     """Keys by kind, the root keys they hang on, what a rotation has still to do, and when destruction is real."""
 
@@ -56,7 +56,7 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command("rotate")
-@plain_errors
+@verb()
 def rotate(what: What, as_json: Json = False) -> None:
     """Rotate while the service runs: `kek` (root and node keys), `subjects`, or `index` (how addresses are found).
 

@@ -8,7 +8,7 @@ import typer
 from governance.datamap import DataUse
 from router.app.stores import opened
 from router.billing import lease, ledger
-from router.cli.output import Json, fail, out, plain_errors, print_json
+from router.cli.output import Json, fail, out, print_json, verb
 from router.settings import Settings
 
 app = typer.Typer(help="The double-entry ledger.", no_args_is_help=True)
@@ -20,7 +20,7 @@ def _group() -> None:
 
 
 @app.command("verify")
-@plain_errors
+@verb()
 def verify(as_json: Json = False) -> None:
     """Add up the whole book: entries that balance, balances that equal their postings, leases that are covered."""
 

@@ -7,16 +7,17 @@ from uuid import UUID
 
 import typer
 
+from governance.datamap import DataUse
 from governance.mail import outbox
 from router.app.stores import opened
-from router.cli.output import Json, out, plain_errors, print_json, table
+from router.cli.output import Json, out, print_json, table, verb
 from router.settings import Settings
 
 app = typer.Typer(help="Mails, sealed at rest.", no_args_is_help=True)
 
 
 @app.command("list")
-@plain_errors
+@verb()
 def list_(as_json: Json = False) -> None:
     """The newest mails, sealed parts left closed."""
 
@@ -28,7 +29,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command("show")
-@plain_errors
+@verb(DataUse.SUPPORT)
 def show(mail_id: Annotated[UUID, typer.Argument(help="The mail's id.")], as_json: Json = False) -> None:
     """Open one mail."""
 

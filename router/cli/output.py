@@ -13,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from governance.datamap import DataUse
 from governance.errors import ConfigurationError, ValueAPIError
+from governance.vault.purpose import Actor, stating
 from router.surface import Exit
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
@@ -88,20 +90,25 @@ def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def plain_errors(command: F) -> F:
-    """Turn typed errors into a sentence and an exit code; nothing of a value, a URL or a traceback is shown."""
+def verb(*uses: DataUse) -> Callable[[F], F]:
+    """Every command is one: it states the uses that it opens personal values for, as the operator, and turns typed
+    errors into a sentence and an exit code; nothing of a value, a URL or a traceback is shown."""
 
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> Any:
-        try:
-            return command(*args, **options)
-        except ConfigurationError as error:
-            fail(str(error), Exit.USAGE)
-        except ValueAPIError as error:
-            fail(str(error))
-        except SQLAlchemyError as error:
-            fail(f"The database refused ({type(error).__name__}): run `valueapi doctor`.")
-        except ConnectionError:
-            fail("A store can't be reached: run `valueapi doctor`.")
+    def decorate(command: F) -> F:
+        @wraps(command)
+        def run(*args: Any, **options: Any) -> Any:
+            try:
+                with stating(Actor.OPERATOR, *uses):
+                    return command(*args, **options)
+            except ConfigurationError as error:
+                fail(str(error), Exit.USAGE)
+            except ValueAPIError as error:
+                fail(str(error))
+            except SQLAlchemyError as error:
+                fail(f"The database refused ({type(error).__name__}): run `valueapi doctor`.")
+            except ConnectionError:
+                fail("A store can't be reached: run `valueapi doctor`.")
 
-    return run  # type: ignore[return-value]
+        return run  # type: ignore[return-value]
+
+    return decorate

@@ -9,19 +9,19 @@ import typer
 
 from router.app import first_run, serving
 from router.app.stores import migrate as migrate_stores
-from router.cli.output import out, plain_errors
+from router.cli.output import out, verb
 from router.settings import Settings
 from router.surface import GATEWAY_PATHS, Endpoint, Portal
 
 
-@plain_errors
+@verb()
 def migrate() -> None:
     """Make the folders and a first root key where there is none, and bring both stores to the newest version."""
     asyncio.run(migrate_stores(Settings.load()))
     out.print("Both stores are at the newest version.")
 
 
-@plain_errors
+@verb()
 def serve(
     first: Annotated[
         bool, typer.Option("--first-run", help="Development: make first accounts if there are none.")

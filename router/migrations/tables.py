@@ -7,8 +7,10 @@ import governance.vault.blind_index
 import governance.vault.channel_postgres
 import governance.vault.keys
 import governance.vault.mirrors
+import governance.vault.openings
 import governance.vault.permitted
 import governance.vault.rotation
+import governance.vault.staff_opening
 import router.accounts.account
 import router.accounts.api_key
 import router.accounts.one_time

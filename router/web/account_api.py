@@ -55,7 +55,7 @@ Person = Annotated[SignedIn, Depends(_signed_in)]
 PARAMETERS: Final = ("days", "limit", "before")
 
 
-@mount(router, Account.SIGN_UP, "POST", status_code=202)
+@mount(router, Account.SIGN_UP, "POST", DataUse.NOTICES, status_code=202)
 async def post_sign_up(request: Request, body: shapes.Credentials) -> shapes.Told:
     await throttle.sign_up(request, body.email)
     return shapes.Told(message=await sign_up.sign_up(desk(request), body.email, body.password))
@@ -68,7 +68,7 @@ async def post_confirm(request: Request, body: shapes.Token) -> shapes.Confirmed
     return shapes.Confirmed(confirmed=True)
 
 
-@mount(router, Account.SIGN_IN, "POST")
+@mount(router, Account.SIGN_IN, "POST", DataUse.AUTHENTICATION)
 async def post_sign_in(request: Request, body: shapes.Credentials) -> shapes.Session:
     await throttle.sign_in(request, body.email)
     began = await sign_in.sign_in(
@@ -83,20 +83,20 @@ async def post_sign_out(request: Request, person: Person) -> Response:
     return Response(status_code=204)
 
 
-@mount(router, Account.PASSWORD_RESET, "POST", status_code=202)
+@mount(router, Account.PASSWORD_RESET, "POST", DataUse.NOTICES, status_code=202)
 async def post_password_reset(request: Request, body: shapes.Address) -> shapes.Told:
     await throttle.sign_up(request, body.email)
     return shapes.Told(message=await password_change.request_reset(desk(request), body.email))
 
 
-@mount(router, Account.PASSWORD_RESET_CONFIRM, "POST")
+@mount(router, Account.PASSWORD_RESET_CONFIRM, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_password_reset_confirm(request: Request, body: shapes.NewPassword) -> shapes.Changed:
     await throttle.token(request)
     await password_change.reset(desk(request), body.token, body.password)
     return shapes.Changed(changed=True)
 
 
-@mount(router, Account.ME, "GET")
+@mount(router, Account.ME, "GET", DataUse.SERVICE)
 async def get_me(request: Request, person: Person) -> shapes.Me:
     return shapes.Me(
         account_id=person.account_id,
@@ -108,14 +108,14 @@ async def get_me(request: Request, person: Person) -> shapes.Me:
     )
 
 
-@mount(router, Account.KEYS, "GET")
+@mount(router, Account.KEYS, "GET", DataUse.SERVICE)
 async def get_keys(request: Request, person: Person) -> shapes.Keys:
     return shapes.Keys(
         keys=[shapes.Key.model_validate(view) for view in await api_keys(request).list(person.account_id)]
     )
 
 
-@mount(router, Account.KEYS, "POST", status_code=201)
+@mount(router, Account.KEYS, "POST", DataUse.SERVICE, DataUse.NOTICES, status_code=201)
 async def post_keys(request: Request, person: Person, body: shapes.KeyFields) -> shapes.NewKey:
     own = policy.read(body.data_policy.root, web(request).catalog) if body.data_policy is not None else None
     made = await api_keys(request).create(person.account_id, person.subject_id, body.name, own)
@@ -123,7 +123,7 @@ async def post_keys(request: Request, person: Person, body: shapes.KeyFields) ->
     return shapes.NewKey(**view.model_dump(), secret=made.secret)
 
 
-@mount(router, Account.KEY, "PATCH")
+@mount(router, Account.KEY, "PATCH", DataUse.SERVICE)
 async def patch_key(request: Request, person: Person, key_id: str, body: shapes.KeyChange) -> shapes.Key:
     found = key_uuid(key_id)
     changes: KeyChanges = {}
@@ -136,7 +136,7 @@ async def patch_key(request: Request, person: Person, key_id: str, body: shapes.
     return shapes.Key.model_validate(await _view(request, person, found))
 
 
-@mount(router, Account.KEY, "DELETE", status_code=204)
+@mount(router, Account.KEY, "DELETE", DataUse.SERVICE, status_code=204)
 async def delete_key(request: Request, person: Person, key_id: str) -> Response:
     await api_keys(request).revoke(person.account_id, key_uuid(key_id))
     return Response(status_code=204)

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from governance.datamap import DataUse
 from governance.errors import Rejected, ValueAPIError
 from router.accounts import password_change, session, sign_in, sign_up
 from router.accounts.sign_in import SignInFailed
@@ -37,7 +38,7 @@ async def sign_up_page(request: Request) -> Response:
     return show(request, "sign_up.html", email="")
 
 
-@mount(router, Portal.SIGN_UP, "POST")
+@mount(router, Portal.SIGN_UP, "POST", DataUse.NOTICES)
 async def post_sign_up(request: Request) -> Response:
     form = await forms.read(request)
     email = form.text("email")
@@ -72,7 +73,7 @@ async def sign_in_page(request: Request) -> Response:
     return show(request, "sign_in.html", email="")
 
 
-@mount(router, Portal.SIGN_IN, "POST")
+@mount(router, Portal.SIGN_IN, "POST", DataUse.AUTHENTICATION)
 async def post_sign_in(request: Request) -> Response:
     form = await forms.read(request)
     context, email = web(request), form.text("email")
@@ -114,7 +115,7 @@ async def reset_page(request: Request) -> Response:
     return show(request, "reset_request.html", email="")
 
 
-@mount(router, Portal.PASSWORD_RESET, "POST")
+@mount(router, Portal.PASSWORD_RESET, "POST", DataUse.NOTICES)
 async def post_reset(request: Request) -> Response:
     form = await forms.read(request)
     email = form.text("email")
@@ -126,7 +127,7 @@ async def post_reset(request: Request) -> Response:
     return show(request, "mail_sent.html", again=Portal.PASSWORD_RESET, unsent=_unsent(request))
 
 
-@mount(router, Portal.PASSWORD_RESET_CONFIRM, "POST")
+@mount(router, Portal.PASSWORD_RESET_CONFIRM, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_reset_confirm(request: Request) -> Response:
     form = await forms.read(request)
     try:
@@ -144,7 +145,7 @@ async def password_page(request: Request, person: SignedInVisitor) -> Response:
     return show(request, "password.html", person, here="password")
 
 
-@mount(router, Portal.PASSWORD, "POST")
+@mount(router, Portal.PASSWORD, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_password(request: Request, person: SignedInVisitor) -> Response:
     form = await forms.read(request)
     try:

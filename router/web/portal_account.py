@@ -22,7 +22,7 @@ _DAYS = 30
 _RECENT = 10
 
 
-@mount(router, Portal.OVERVIEW, "GET")
+@mount(router, Portal.OVERVIEW, "GET", DataUse.SERVICE)
 async def overview(request: Request, person: SignedInVisitor) -> Response:
     found = await usage.overview(web(request).data, person.account_id, days=_DAYS, limit=_RECENT, before=None)
     models = usage.by_model(found.totals)
@@ -40,12 +40,12 @@ async def overview(request: Request, person: SignedInVisitor) -> Response:
     )
 
 
-@mount(router, Portal.KEYS, "GET")
+@mount(router, Portal.KEYS, "GET", DataUse.SERVICE)
 async def keys_page(request: Request, person: SignedInVisitor) -> Response:
     return await _keys(request, person, "", None)
 
 
-@mount(router, Portal.KEYS, "POST")
+@mount(router, Portal.KEYS, "POST", DataUse.SERVICE, DataUse.NOTICES)
 async def post_keys(request: Request, person: SignedInVisitor) -> Response:
     form = await forms.read(request)
     name = form.text("name")
@@ -65,12 +65,12 @@ async def post_keys(request: Request, person: SignedInVisitor) -> Response:
     )
 
 
-@mount(router, Portal.KEY, "GET")
+@mount(router, Portal.KEY, "GET", DataUse.SERVICE)
 async def rename_page(request: Request, person: SignedInVisitor, key_id: str) -> Response:
     return show(request, "key_rename.html", person, here="keys", key=await _live_key(request, person, key_id))
 
 
-@mount(router, Portal.KEY, "POST")
+@mount(router, Portal.KEY, "POST", DataUse.SERVICE)
 async def post_rename(request: Request, person: SignedInVisitor, key_id: str) -> Response:
     form = await forms.read(request)
     key = await _live_key(request, person, key_id)
@@ -81,12 +81,12 @@ async def post_rename(request: Request, person: SignedInVisitor, key_id: str) ->
     return RedirectResponse(f"{Portal.KEYS}?done=key-renamed", 303)
 
 
-@mount(router, Portal.KEY_REVOKE, "GET")
+@mount(router, Portal.KEY_REVOKE, "GET", DataUse.SERVICE)
 async def revoke_page(request: Request, person: SignedInVisitor, key_id: str) -> Response:
     return show(request, "key_revoke.html", person, here="keys", key=await _live_key(request, person, key_id))
 
 
-@mount(router, Portal.KEY_REVOKE, "POST")
+@mount(router, Portal.KEY_REVOKE, "POST", DataUse.SERVICE)
 async def post_revoke(request: Request, person: SignedInVisitor, key_id: str) -> Response:
     await forms.read(request)
     await api_keys(request).revoke(person.account_id, key_uuid(key_id))

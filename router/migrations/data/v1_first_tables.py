@@ -78,6 +78,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_ledger_entry_idempotency_key")),
     )
     op.create_table(
+        "opening_count",
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("column", sa.String(length=128), nullable=False),
+        sa.Column("use", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=16), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", "column", "use", "actor", name=op.f("pk_opening_count")),
+    )
+    op.create_table(
         "usage",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
@@ -270,6 +279,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_usage_account_id_at"))
 
     op.drop_table("usage")
+    op.drop_table("opening_count")
     op.drop_table("ledger_entry")
     with op.batch_alter_table("ledger_account", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_ledger_account_account_id"))

@@ -103,6 +103,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rotation")),
     )
     op.create_table(
+        "staff_opening",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("detail", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_opening")),
+    )
+    with op.batch_alter_table("staff_opening", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_staff_opening_at"), ["at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_staff_opening_subject_id"), ["subject_id"], unique=False)
+
+    op.create_table(
         "stored_key",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
@@ -164,6 +176,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_stored_key_created_at"))
 
     op.drop_table("stored_key")
+    with op.batch_alter_table("staff_opening", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_staff_opening_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_staff_opening_at"))
+
+    op.drop_table("staff_opening")
     op.drop_table("rotation")
     op.drop_table("root_epoch")
     op.drop_table("keys_epoch")

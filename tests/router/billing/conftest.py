@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from governance import events
 from governance.db import Database
 from governance.vault.keys import KeyStore
 from tests.router.billing.book import Flaky, Signal
@@ -37,10 +36,3 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def signal(tmp_path: Path) -> Signal:
     return Signal(tmp_path / "recall")
-
-
-@pytest.fixture
-def event_log(tmp_path: Path) -> Path:
-    """The sink's file. It stays open behind the test, as the sink can't be closed; the next test opens another."""
-    events.open_sink(tmp_path / "log")
-    return tmp_path / "log" / "events.jsonl"

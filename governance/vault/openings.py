@@ -1,0 +1,110 @@
+"""The access log: how often which column was opened for which use, by whom, in which hour. No subject is in it.
+
+Counts are kept in memory and added up in the data store every minute, at shutdown and at a command's end: a SIGKILL
+loses what was counted since, at most a minute. What staff opened of a person is apart (`staff_opening`), and never lost.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, String, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped
+
+from governance import clock, events
+from governance.datamap import Base, DataUse, impersonal
+from governance.db import Database, UtcDateTime
+from governance.errors import UseRefused
+from governance.vault.purpose import Purpose
+
+PER_MINUTE_DEFAULT = 300
+_MINUTE_S = 60.0
+
+
+class OpeningCount(Base):
+    """How many values of a column were opened for a use by an actor within an hour."""
+
+    __tablename__ = "opening_count"
+
+    hour: Mapped[datetime] = impersonal(UtcDateTime, 150, primary_key=True)
+    column: Mapped[str] = impersonal(String(128), 151, primary_key=True)
+    use: Mapped[str] = impersonal(String(64), 152, primary_key=True)
+    actor: Mapped[str] = impersonal(String(16), 153, primary_key=True)
+    count: Mapped[int] = impersonal(BigInteger, 154)
+
+
+@dataclass(slots=True)
+class _Minute:
+    """Whose values one actor opened for one use since `begun`."""
+
+    begun: float
+    subjects: set[UUID]
+    told: bool = False
+
+
+class Openings:
+    """One process's counts and watch. `per_minute`: people whose values one kind of work may open within a minute."""
+
+    def __init__(self, per_minute: int = PER_MINUTE_DEFAULT) -> None:
+        self.per_minute = per_minute
+        self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
+        self._minutes: dict[tuple[str, str], _Minute] = {}
+
+    def count(self, column: str, use: DataUse, purpose: Purpose) -> None:
+        """One value was opened."""
+        hour = clock.now().replace(minute=0, second=0, microsecond=0)
+        self._counts[hour, column, use.value, purpose.actor.value] += 1
+
+    async def watch(self, subject_id: UUID, use: DataUse, purpose: Purpose) -> None:
+        """Before an opening: many people within a minute, outside work declared to be so, is an incident.
+
+        Said once a minute as `vault:opening:bulk`; from twice the number on, UseRefused until the minute is over.
+        """
+        if purpose.bulk is not None:
+            return
+        now = time.monotonic()
+        key = (purpose.actor.value, use.value)
+        minute = self._minutes.get(key)
+        if minute is None or now - minute.begun >= _MINUTE_S:
+            minute = self._minutes[key] = _Minute(now, set())
+        minute.subjects.add(subject_id)
+        if len(minute.subjects) <= self.per_minute:
+            return
+        if not minute.told:
+            minute.told = True
+            await events.emit_async(
+                "vault:opening:bulk", {"actor": key[0], "use": key[1], "people_min": len(minute.subjects)}
+            )
+        if len(minute.subjects) > 2 * self.per_minute:
+            raise UseRefused(f"Too many people's values were opened for {use.value} within a minute.")
+
+    async def flush(self, data: Database) -> None:
+        """Add what was counted to the data store. What can't be written is counted on."""
+        taken, self._counts = self._counts, Counter()
+        if not taken:
+            return
+        insert = sqlite.insert if data.sqlite else postgresql.insert
+        try:
+            async with data.transaction(DataUse.SECURITY) as session:
+                for (hour, column, use, actor), number in sorted(taken.items()):
+                    row = {"hour": hour, "column": column, "use": use, "actor": actor, "count": number}
+                    statement = insert(OpeningCount).values(row)
+                    more = {"count": OpeningCount.count + statement.excluded["count"]}
+                    key = ["hour", "column", "use", "actor"]
+                    await session.execute(statement.on_conflict_do_update(index_elements=key, set_=more))
+        except BaseException:
+            self._counts.update(taken)
+            raise
+
+    async def seen(self, data: Database) -> Counter[tuple[str, str]]:
+        """How often each column was opened for each use, of all processes."""
+        await self.flush(data)
+        async with data.session(DataUse.SECURITY) as session:
+            rows = (await session.scalars(select(OpeningCount))).all()
+        found: Counter[tuple[str, str]] = Counter()
+        for row in rows:
+            found[row.column, row.use] += row.count
+        return found
