@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,89 @@ def test_every_module_that_declares_a_table_is_known_to_the_migrations() -> None
     )
     known = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert declaring and declaring - set(known.split()) == set()
+
+
+ROUND_THE_HANDLE = {
+    "governance/backup/opener.py": "tells whether an old value opens, never what it says",
+    "router/billing/journal.py": "the journal's own records, which hold no column's value",
+}
+"""Who else may open an envelope, and why. Everybody else opens a `Sealed` handle, for a use."""
+
+ROUND_THE_SESSION = {
+    "governance/db.py": "makes engines and sessions",
+    "governance/backup/postgres.py": "asks the server for its version",
+    "governance/backup/restore.py": "looks at the server's tables and connections, while nothing else runs",
+    "router/billing/lease.py": "one UPDATE with many rows, which returns nothing",
+    "router/migrations/run.py": "changes the schema",
+}
+"""Who else may use a connection that states no use, and why. The vault's own rotation and checkpoints are in the vault."""
+
+
+def goes_round_the_handle(source: str) -> list[int]:
+    """Lines that open an envelope, or take one out of its handle."""
+    names = {"open_envelope", "open_sealed", "_envelope", "envelope"}
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if (isinstance(node, ast.Name) and node.id in {"open_envelope", "open_sealed"})
+        or (isinstance(node, ast.Attribute) and node.attr in names)
+    ]
+
+
+def goes_round_the_session(source: str) -> list[int]:
+    """Lines that take a connection from an engine, run a driver's SQL, or execute on a session's bare connection."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            of_engine = isinstance(node.value, ast.Attribute) and node.value.attr in {"engine", "sync_engine"}
+            bare = node.attr == "execute" and any(
+                isinstance(inner, ast.Attribute) and inner.attr == "connection" for inner in ast.walk(node.value)
+            )
+            if (of_engine and node.attr in {"connect", "begin"}) or node.attr == "exec_driver_sql" or bare:
+                found.append(node.lineno)
+    return found
+
+
+def _breaking(rule: Callable[[str], list[int]], allowed: dict[str, str]) -> list[str]:
+    return [
+        f"{name}:{line}"
+        for path in sources()
+        if not (name := str(path.relative_to(ROOT))).startswith("governance/vault/") and name not in allowed
+        for line in rule(path.read_text())
+    ]
+
+
+def test_nobody_goes_round_the_handle() -> None:
+    assert _breaking(goes_round_the_handle, ROUND_THE_HANDLE) == []
+    assert goes_round_the_handle("async def f(p, k):\n    return envelope.open_envelope(k, p.email.envelope, b'')\n")
+
+
+def test_nobody_goes_round_the_session() -> None:
+    assert _breaking(goes_round_the_session, ROUND_THE_SESSION) == []
+    for example in (
+        "with db.engine.connect() as c:\n    c.execute(q)\n",
+        "(session.connection()).execute(q)\n",
+        "connection.exec_driver_sql('SELECT email FROM person')\n",
+    ):
+        assert goes_round_the_session(example)
+
+
+def test_those_who_may_go_round_still_do() -> None:
+    """An exception that nothing needs any more would hide the next one."""
+    for allowed, rule in ((ROUND_THE_HANDLE, goes_round_the_handle), (ROUND_THE_SESSION, goes_round_the_session)):
+        assert [name for name in allowed if not rule((ROOT / name).read_text())] == []
+
+
+def test_every_route_job_and_command_states_its_uses() -> None:
+    """Routes are mounted through `mount`, which states; commands through `verb`."""
+    routes = [path for path in sources() if "router/web/" in str(path) and path.name != "mount.py"]
+    assert [
+        str(path)
+        for path in routes
+        if re.search(r"@(router|app)\.(get|post|put|patch|delete|api_route)", path.read_text())
+    ] == []  # noqa: E501
+    for path in sources():
+        if "router/cli/" in str(path):
+            source = path.read_text()
+            commands = len(re.findall(r"^@app\.command", source, re.MULTILINE))
+            assert len(re.findall(r"^@verb\(", source, re.MULTILINE)) >= commands, path
