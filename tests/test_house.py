@@ -192,7 +192,7 @@ def test_every_route_job_and_command_states_its_uses() -> None:
         str(path)
         for path in routes
         if re.search(r"@(router|app)\.(get|post|put|patch|delete|api_route)", path.read_text())
-    ] == []  # noqa: E501
+    ] == []
     for path in sources():
         if "router/cli/" in str(path):
             source = path.read_text()

@@ -18,12 +18,14 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Uuid, delete, event, select
+from sqlalchemy import Integer, String, Table, Uuid, delete, event, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, ORMExecuteState, with_loader_criteria
+from sqlalchemy.sql import visitors
 
 from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared, impersonal
 from governance.db import Database
+from governance.errors import UseRefused
 from governance.session_use import GovernedSession
 from governance.vault.keys import KeyStore
 from governance.vault.subject_uses import REQUEST_USES, Refusals
@@ -143,8 +145,17 @@ async def _write(session: AsyncSession, refusals: Refusals) -> None:
 @event.listens_for(GovernedSession, "do_orm_execute")
 def _filter(state: ORMExecuteState) -> None:
     permitted, use = state.session.info.get("permitted"), state.session.info.get("use")
-    if state.is_select and permitted is not None and use in permitted.refused:
+    if not state.is_select or permitted is None or use not in permitted.refused:
+        return
+    if state.is_orm_statement:
         state.statement = state.statement.options(*_criteria(use))
+    elif "rewrapping" not in state.session.info and _reads_subjects(state.statement):
+        raise UseRefused("A plain table can't be read for a use that somebody refuses: select its mapped class.")
+
+
+def _reads_subjects(statement: Any) -> bool:
+    tables = {element for element in visitors.iterate(statement) if isinstance(element, Table)}
+    return any("subject_id" in table.columns and table.name != UseRefusal.__tablename__ for table in tables)
 
 
 @cache

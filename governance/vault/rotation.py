@@ -19,6 +19,7 @@ from governance.datamap import METADATA, DataUse, KeysBase, Store, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import KeyGone
 from governance.ids import uuid7
+from governance.session_use import rewrapping
 from governance.vault import envelope
 from governance.vault.blind_index import EmailIndex
 from governance.vault.columns import SealedType
@@ -164,7 +165,8 @@ async def _reseal_table(keys: KeyStore, db: Database, table: Table, names: list[
     moved = 0
     mine = select(table.c.id, *(table.c[name] for name in names)).where(table.c.subject_id == subject_id)
     async with db.session(DataUse.SECURITY) as session:
-        rows = (await session.execute(mine)).all()
+        with rewrapping(session):
+            rows = (await session.execute(mine)).all()
     for row_id, *values in rows:
         for name, value in zip(names, values, strict=True):
             fresh = await _reseal_value(keys, table, name, value, subject_id, row_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Annotated, Literal
 
 import typer
@@ -34,7 +35,7 @@ def datamap(
     if check:
         out.print(f"{len(columns)} columns are declared and match the {len(schedule.rules)} rules of the schedule.")
     elif uses:
-        table(data_map.uses(columns, asyncio.run(_seen())), as_json)
+        _print_uses(data_map.uses(columns, asyncio.run(_seen())), as_json)
     elif format_ == "fides":
         typer.echo(yaml.safe_dump(data_map.fides(columns), sort_keys=False), nl=False)
     else:
@@ -45,6 +46,17 @@ def datamap(
 async def _seen() -> Mapping[tuple[str, str], int]:
     async with opened(Settings.load()) as stores:
         return await stores.keys.openings.seen(stores.data)
+
+
+def _print_uses(rows: list[data_map.Row], as_json: bool) -> None:
+    if as_json:
+        table(rows, as_json)
+        return
+    for column, uses in groupby(rows, key=lambda row: row["column"]):
+        out.print(str(column), style="bold", markup=False)
+        for row in uses:
+            told = "" if row["declared"] else "  not declared"
+            out.print(f"  {row['use']:<48} opened {row['opened']:>8}{told}", markup=False)
 
 
 def _short(row: data_map.Row) -> data_map.Row:

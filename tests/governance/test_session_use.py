@@ -12,7 +12,7 @@ from governance.datamap import Base, DataUse, OnErasure, declared
 from governance.db import Database
 from governance.errors import UseRefused
 from governance.ids import uuid7
-from governance.session_use import reading_for
+from governance.session_use import reading_for, rewrapping
 from governance.subjects import DataSubject, add_subject
 from governance.vault.keys import KeyStore
 from governance.vault.permitted import Permitted
@@ -196,3 +196,26 @@ async def test_a_restored_key_store_is_given_its_restrictions_back(stores: Store
     assert DataUse.SERVICE in await keys.refused(restricted)
     assert await keys.refused(erased) == frozenset()
     assert await permitted.reconcile() == 0
+
+
+async def test_a_plain_table_is_no_way_round_the_criterion(stores: Stores) -> None:
+    data, keys = stores
+    subject = uuid7()
+    await add(data, subject)
+    whole = select(Trace.__table__)
+    async with data.session(DataUse.SECURITY) as session:
+        assert len((await session.execute(whole)).all()) == 1
+    await keys.restrict(subject, on=True)
+    async with data.session(DataUse.SECURITY) as session:
+        with pytest.raises(UseRefused, match="plain table"):
+            await session.execute(whole)
+
+
+async def test_rewrapping_reads_envelopes_and_whose_they_are_and_no_more(stores: Stores) -> None:
+    async with stores[0].session(DataUse.ANALYTICS) as session:
+        with rewrapping(session):
+            await session.execute(select(Trace.__table__.c.id, Trace.__table__.c.subject_id))
+            with pytest.raises(UseRefused, match=r"test_trace\.score"):
+                await session.execute(select(Trace.__table__.c.score))
+        with pytest.raises(UseRefused):
+            await session.execute(select(Trace.__table__.c.id))
