@@ -71,3 +71,19 @@ async def test_sqlite_is_set_up_for_safety(tmp_path: Path) -> None:
     assert found == wanted
     assert (tmp_path / "x" / "data.db").stat().st_mode & 0o077 == 0
     await database.aclose()
+
+
+async def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
+    """SQLite's secure_delete: without it a deleted row stays readable in free pages and free cells."""
+    data = Database(f"sqlite+aiosqlite:///{tmp_path}/x.db")
+    async with data.transaction(DataUse.SERVICE) as session:
+        await session.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, words TEXT)"))
+        for number in range(300):
+            await session.execute(
+                text("INSERT INTO forgotten (words) VALUES (:words)"), {"words": f"needle-{number:04}" * 20}
+            )
+    async with data.transaction(DataUse.SERVICE) as session:
+        await session.execute(text("DELETE FROM forgotten"))
+    await data.aclose()
+    assert (tmp_path / "x.db").stat().st_size > 4096
+    assert b"needle-0" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())

@@ -147,3 +147,35 @@ def test_zero_retention_strips_or_refuses_longer_caches(service: Governed) -> No
     assert (
         "prompt_cache_retention" not in received and "prompt_cache_key" not in received and "provider" not in received
     )
+
+
+@pytest.mark.parametrize("wire", ["native", "translated"])
+@pytest.mark.parametrize(
+    ("constraint", "sent_on"),
+    [
+        ({"zdr": True}, {"zdr": True, "data_collection": "deny"}),
+        ({"max_retention_days": 0}, {"zdr": True, "data_collection": "deny"}),
+        ({"data_collection": "deny"}, {"data_collection": "deny"}),
+        ({"ignore": ["openai"]}, {"ignore": ["azure", "openai-upstream"]}),
+        ({"allow_fallbacks": False}, {"allow_fallbacks": False}),
+        ({}, None),
+    ],
+)
+def test_an_aggregator_is_told_the_constraint_that_it_counts_as_keeping(
+    service: Governed, wire: str, constraint: dict[str, object], sent_on: dict[str, object] | None
+) -> None:
+    body = {
+        "model": "hub/good",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}],
+        "provider": constraint,
+    }
+    path = "/v1/chat/completions" if wire == "native" else "/v1/messages"
+    answer = post(service, path, json.dumps(body).encode())
+    assert answer.status_code == 200, answer.text
+    received = json.loads(service.recorder.requests[-1].body)
+    assert received.get("provider") == sent_on
+    if sent_on:
+        assert "provider" in answer.headers["x-valueapi-edits"].split(", ")
+    if sent_on and "zdr" in sent_on:
+        assert "zdr" in answer.headers["x-valueapi-data-policy"]

@@ -37,6 +37,8 @@ def write(path: Path, url: str, faults: tuple[str, ...] = (), *, second_url: str
             "policy_url": "https://example.org/policy", "transfer_mechanism": "none needed", "checked": "2026-11-24",
         },
     }  # fmt: skip
+    providers["hub"] = {**providers["careful"], "aggregator": True, "slugs": {"openai": ["azure", "openai-upstream"]}}  # type: ignore[dict-item]
+    models.append(_model("hub/good", [("hub", "sim-gpt", ENDPOINTS["openai"])]))
     for dialect, endpoints in ENDPOINTS.items():
         for name in ("good", *faults):
             upstream = UPSTREAM[dialect] + ("" if name == "good" else f":fault={name}")

@@ -284,3 +284,36 @@ async def test_an_unpublished_beta_is_refused_also_where_it_is_translated(
     told = json.loads(body)
     assert status == 400 and told["type"] == "error" and told["error"]["type"] == "invalid_request_error"
     assert "'files-api-2025-04-14'" in told["error"]["message"] and server.connections == 0
+
+
+# --- an upstream that refuses us, not the caller -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}},
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access"},
+        },
+    ],
+)
+async def test_a_400_about_our_own_key_or_purse_is_our_trouble(
+    tmp_path: Path, ledger: Ledger, event_log: Path, said: dict[str, Any]
+) -> None:
+    """Google says so of a bad key, Anthropic of an empty purse: 502 to the caller, and the operator is told."""
+    async with serving(says(answer(said, b"400 Bad Request"))) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask().done()
+        assert asked.status == 502
+        assert b"API_KEY" not in asked.body and b"balance" not in asked.body
+        assert "gateway:provider:key_refused" in event_log.read_text()
+        assert rig.reserved() == 0
+
+
+async def test_a_400_about_the_request_is_the_callers(tmp_path: Path, ledger: Ledger, event_log: Path) -> None:
+    said = {"error": {"message": "temperature is too high", "type": "invalid_request_error"}}
+    async with serving(says(answer(said, b"400 Bad Request"))) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask().done()
+        assert asked.status == 400 and b"temperature" in asked.body
+        assert not event_log.exists() or "key_refused" not in event_log.read_text()
