@@ -152,15 +152,18 @@ class ApiKeys:
         await events.emit_async("account:api_key:created", {"account_id": str(account_id), "api_key_id": str(made.id)})
         return made
 
-    async def list(self, account_id: UUID) -> list[KeyView]:
-        """Every key of the account, the newest first, revoked ones too until retention takes them."""
+    async def list(self, account_id: UUID, *, names: bool = True) -> list[KeyView]:
+        """Every key of the account, the newest first, revoked ones too until retention takes them.
+
+        Without `names` these stay sealed, and are empty: they are the person's own.
+        """
         query = select(ApiKey).where(ApiKey.account_id == account_id).order_by(ApiKey.id.desc())
         async with self._db.session(DataUse.SERVICE) as session:
             rows = (await session.scalars(query)).all()
         return [
             KeyView(
                 row.id,
-                await row.name.open(DataUse.SERVICE),
+                await row.name.open(DataUse.SERVICE) if names else "",
                 row.prefix,
                 row.data_policy,
                 row.created_at,

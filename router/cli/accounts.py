@@ -166,7 +166,7 @@ def list_keys(account_id: AccountId, as_json: Json = False) -> None:
         async with opened(Settings.load()) as stores:
             return [
                 {name: value for name, value in asdict(view).items() if name not in ("name",)}
-                for view in await _api_keys(stores).list(account_id)
+                for view in await _api_keys(stores).list(account_id, names=False)
             ]
 
     table(asyncio.run(read()), as_json)

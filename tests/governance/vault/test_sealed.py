@@ -23,14 +23,15 @@ from governance.vault.subject_uses import Refusals
 Stores = tuple[Database, KeyStore]
 _ROW = {"retention": "account", "on_erasure": OnErasure.DELETE}
 _USES = (DataUse.SERVICE,)
+_KEPT_FOR = (DataUse.SECURITY, DataUse.FINANCE, DataUse.LEGAL_OBLIGATION)
 
 
 class Kept(Base):
     """What two bases and two limits in time make of values."""
 
     __tablename__ = "test_kept"
-    id: Mapped[UUID] = declared(Uuid, 9110, "user.unique_id", _USES, primary_key=True, **_ROW)
-    subject_id: Mapped[UUID | None] = declared(Uuid, 9111, "user.unique_id", _USES, nullable=True, **_ROW)
+    id: Mapped[UUID] = declared(Uuid, 9110, "user.unique_id", _KEPT_FOR, primary_key=True, **_ROW)
+    subject_id: Mapped[UUID | None] = declared(Uuid, 9111, "user.unique_id", _KEPT_FOR, nullable=True, **_ROW)
     name: Mapped[Sealed[str]] = declared(
         SealedType(str), 9112, "user.name", (DataUse.FINANCE, DataUse.LEGAL_OBLIGATION), at_rest=AtRest.SEALED,
         retention="ledger", on_erasure=OnErasure.KEEP_TAX,
