@@ -58,6 +58,11 @@ class GovernanceSettings(BaseSettings):
         "file", description="Who holds the root key (KEK): file, env, aws-kms:ALIAS_OR_ARN or vault-transit:MOUNT/KEY."
     )
     key_file: Path | None = Field(None, description="Keyring file: its place, 0600; default home/keys/root.key.")
+    key_file_alone: bool | None = Field(
+        None,
+        description="Keyring file: no other machine uses this key store, so the root key may be replaced with each "
+        "destruction. Default: where the key store is SQLite.",
+    )
     root_keys: SecretStr | None = Field(None, description="Keyring env: `id:base64,id:base64`, the current one first.")
     kms_deletion_days: int = Field(
         7, ge=7, le=30, description="Keyring aws-kms: waiting window of a destroyed root key."

@@ -16,6 +16,7 @@ from governance.vault.keyring_file import FileKeyring
 # a key file where Vault was meant.
 _OF: Final = {
     "key_file": "file",
+    "key_file_alone": "file",
     "root_keys": "env",
     "vault_addr": "vault-transit",
     "vault_token": "vault-transit",
@@ -42,7 +43,16 @@ async def _keyring(settings: GovernanceSettings, *, create: bool) -> Keyring:
             raise ConfigurationError(f"{PREFIX}{name.upper()} is set, but {PREFIX}KEYRING isn't {of}.")
     if kind == "file" and not target:
         path = settings.root_key_file()
-        return FileKeyring.create(path) if create else FileKeyring(path)
+        keyring = FileKeyring.create(path) if create else FileKeyring(path)
+        alone = settings.key_file_alone
+        if not (settings.key_store().startswith("sqlite") if alone is None else alone):
+            # Another machine's copy of the file would lack the new root key: there it is replaced by hand.
+            keyring.root_lifetime = None
+            keyring.destruction = (
+                "The key file is one of several machines': its root key is replaced by hand, by `valueapi keys rotate kek` and "
+                "a copy of the file to each of them. " + FileKeyring.destruction
+            )
+        return keyring
     if kind == "env" and not target:
         if settings.root_keys is None:
             raise ConfigurationError("VALUEAPI_KEYRING=env needs VALUEAPI_ROOT_KEYS.")

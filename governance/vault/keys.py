@@ -8,9 +8,10 @@ cache lives under one generation of the channel, so a destruction anywhere ends 
 import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import case, func, select, text
@@ -35,6 +36,13 @@ from governance.vault.stored_key import Kind, StoredKey, object_slot, old_slot, 
 from governance.vault.subject_uses import Refusals, SubjectUses, UsesVersion, as_text
 
 StaffRecord = Callable[[UUID, str, DataUse, Purpose], Awaitable[None]]
+
+
+def _some(ids: Iterable[UUID], size: int = 10_000) -> Iterator[list[UUID]]:
+    """In lists that a statement takes."""
+    left = iter(ids)
+    while some := list(islice(left, size)):
+        yield some
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class KeyStore:
         self.channel = channel or OneProcess()
         self.mirrors = tuple(mirrors)
         self.openings = Openings()
+        self.project: Callable[[], Awaitable[None]] | None = None
+        """Set by `Permitted`: shows a change of uses to the data store. Not within one of its transactions."""
         self.record_staff: StaffRecord | None = None
         """Set by `StaffLog`; without it nothing is opened for staff."""
         self._limits = limits or {}
@@ -340,6 +350,8 @@ class KeyStore:
             await self._write_uses(session, wanted, await self._next_version(session))
         # A crash here leaves the change committed and caches at most `cache_seconds` behind.
         await self.channel.announce()
+        if self.project is not None:
+            await self.project()
 
     async def _write_uses(self, session: AsyncSession, refusals: Refusals, version: int) -> None:
         values = {"restricted": refusals.restricted, "objected": as_text(refusals.objected)}
@@ -452,7 +464,11 @@ class KeyStore:
             # A crash between this and the commit leaves a new root key that nothing is under: the next roll takes it.
             await self.keyring.rotate()
         await self._tree.remove(session, gone)
-        if keyrings.root_id(root.wrapped or b"") != before and await session.get(RootEpoch, before) is None:
+        after = keyrings.root_id(root.wrapped or b"")
+        if await session.get(RootEpoch, after) is not None:
+            # Another process closed it, and may be destroying it now: what hangs on it would be lost.
+            raise KeyUnavailable("The keyring still takes a closed root key for the current one: try again.")
+        if after != before and await session.get(RootEpoch, before) is None:
             session.add(RootEpoch(root_id=before, closed_at=clock.now()))
         return before
 
@@ -585,11 +601,15 @@ class KeyStore:
                 for subject_id in stones:
                     if await session.get(Tombstone, subject_id) is None:
                         session.add(Tombstone(subject_id=subject_id, epoch=epoch, erased_at=clock.now()))
-                which = StoredKey.id.in_(again) | (
-                    StoredKey.subject_id.in_(stones) & (StoredKey.basis == KeyBasis.ERASABLE)
-                )
-                rows = (await session.scalars(select(StoredKey).where(which))).all()
-                again = set(await self._destroy(session, rows))
+                rows: dict[UUID, StoredKey] = {}
+                for some in _some(again):
+                    for row in await session.scalars(select(StoredKey).where(StoredKey.id.in_(some))):
+                        rows[row.id] = row
+                for some in _some(stones):
+                    mine = (StoredKey.subject_id.in_(some), StoredKey.basis == KeyBasis.ERASABLE)
+                    for row in await session.scalars(select(StoredKey).where(*mine)):
+                        rows[row.id] = row
+                again = set(await self._destroy(session, list(rows.values())))
         await self.settle()
         return sorted(again)
 

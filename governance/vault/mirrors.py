@@ -84,9 +84,13 @@ class LogMirror:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "destroyed-keys.jsonl"
+        self._last: int | None = None
 
     async def epoch(self) -> int:
-        return max((happened.epoch for happened in await self.since(0)), default=0)
+        """Read once: what a sibling appended since is at worst appended again."""
+        if self._last is None:
+            self._last = max((happened.epoch for happened in await self.since(0)), default=0)
+        return self._last
 
     async def record(self, happened: Destructions) -> None:
         line = json.dumps(
@@ -97,6 +101,7 @@ class LogMirror:
             }
         )
         await asyncio.to_thread(self._append, f"\n{line}\n".encode())
+        self._last = max(self._last or 0, happened.epoch)
 
     def _append(self, data: bytes) -> None:
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

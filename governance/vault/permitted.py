@@ -74,6 +74,7 @@ class Permitted:
         self.refused: frozenset[str] = frozenset()
         data.context["permitted"] = self
         data.prepare = self.refresh
+        keys.project = self.refresh
 
     async def refresh(self) -> None:
         """Bring the projection up to date where the keys may have changed; one load otherwise."""

@@ -547,3 +547,25 @@ async def test_an_unfinished_vault_setting_stops_the_start(
     with pytest.raises(ConfigurationError, match=match):
         await open_keyring(vault(transit, **changes))
     assert transit.calls == []
+
+
+@pytest.mark.parametrize(
+    ("keys_url", "alone", "rolls"),
+    [
+        (None, None, True),
+        ("postgresql://a@h/k", None, False),
+        ("postgresql://a@h/k", "true", True),
+        (None, "false", False),
+    ],
+)
+async def test_a_key_file_that_other_machines_may_have_is_replaced_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys_url: str | None, alone: str | None, rolls: bool
+) -> None:
+    """A copy of the file elsewhere would lack the new root key, and open nothing."""
+    monkeypatch.setenv("VALUEAPI_HOME", str(tmp_path))
+    for name, value in (("KEYS_URL", keys_url), ("KEY_FILE_ALONE", alone)):
+        if value is not None:
+            monkeypatch.setenv(f"VALUEAPI_{name}", value)
+    keyring = await create_keyring(GovernanceSettings.load())
+    assert (keyring.root_lifetime is not None) == rolls
+    assert ("several machines" in keyring.destruction) != rolls

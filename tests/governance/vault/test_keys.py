@@ -14,7 +14,7 @@ from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver
 from governance.ids import uuid7
 from governance.period import Period
 from governance.vault import keyring as keyrings
-from governance.vault.destruction import RootEpoch, Tombstone
+from governance.vault.destruction import Destructions, RootEpoch, Tombstone
 from governance.vault.keys import KeyStore
 from governance.vault.keytree import ROOT, KeyNode
 from governance.vault.limits import Limit, Starts
@@ -344,3 +344,59 @@ async def test_tombstone_and_key_go_together(stores: Stores, monkeypatch: pytest
         wrapped = await session.scalar(select(KeyNode.wrapped).where(KeyNode.id == ROOT))
     assert wrapped is not None and keyrings.root_id(wrapped) in await keys.keyring.root_ids()
     assert (await other_process(keys).key(made.id)).key == made
+
+
+async def test_a_root_key_that_was_closed_is_never_wrapped_under_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keyring whose current key is told late (an AWS alias): another process would hang the store on a dying key."""
+    _, keys = stores
+    first, second = uuid7(), uuid7()
+    await keys.create_subject_key(first)
+    made = await keys.create_subject_key(second)
+    before, wrap = keys.keyring.current, keys.keyring.wrap
+    old = await wrap(bytes(32), ROOT)
+
+    async def pending(*_: object) -> None:
+        raise KeyUnavailable("not yet")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys.keyring, "destroy", pending)
+        await keys.erase_subject(first)
+
+    class Late:
+        """Another process's view, which still has the key of before."""
+
+        root_lifetime = timedelta()
+        current = before
+
+        async def wrap(self, secret: bytes, key_id: UUID) -> bytes:
+            return old
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(keys.keyring, name)
+
+    late = KeyStore(keys.db, Late())  # type: ignore[arg-type]
+    with pytest.raises(KeyUnavailable, match="closed root key"):
+        await late.erase_subject(second)
+    await other_process(keys).reconcile()
+    assert (await other_process(keys).key(made.id)).key == made
+
+
+async def test_thousands_of_keys_are_destroyed_again_after_a_restore(stores: Stores) -> None:
+    """More ids than a statement of SQLite takes."""
+    _, keys = stores
+    await keys.create_subject_key(uuid7())
+
+    class Known:
+        async def epoch(self) -> int:
+            return 9
+
+        async def record(self, happened: Destructions) -> None: ...
+
+        async def since(self, epoch: int) -> list[Destructions]:
+            return [Destructions(9, tuple(uuid7() for _ in range(40_000)), ())] if epoch < 9 else []
+
+    process = KeyStore(keys.db, keys.keyring, mirrors=[Known()])
+    assert await process.reconcile() == []
+    assert await process.epoch() == 9
