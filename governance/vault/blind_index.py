@@ -13,17 +13,20 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import LargeBinary, String, UniqueConstraint, Uuid, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
 from governance.datamap import AtRest, DataUse, KeysBase, LegalBasis, OnErasure, declared, impersonal
-from governance.errors import Conflict, KeyGone, Rejected
+from governance.errors import Conflict, KeyGone, KeyUnavailable, Rejected
 from governance.ids import uuid7
 from governance.vault import columns, envelope
 from governance.vault.columns import SealedType
 from governance.vault.envelope import Key
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, open_sealed
+from governance.vault.stored_key import StoredKey
 
+_TRIES = 5
 _USES = (DataUse.AUTHENTICATION, DataUse.LEGAL_OBLIGATION, DataUse.SECURITY)
 
 
@@ -125,20 +128,33 @@ class EmailIndex:
     async def add(self, address: str, subject_id: UUID) -> None:
         """Commit an entry. Raises Conflict where another subject has the address."""
         inner = await self._inner(address)
+        for _ in range(_TRIES):
+            if await self._add(inner, subject_id):
+                return
+            # A renewal has ended between the reading of its key and now: the next try has the new one.
+            self._keys.forget()
+        raise KeyUnavailable("The blind index is being renewed again and again: try later.")
+
+    async def _add(self, inner: bytes, subject_id: UUID) -> bool:
         keys = await self._keys.service_keys(self.KEY)
         row = BlindIndex(
             id=uuid7(), name=self.NAME, digest=_outer(keys[0], inner), subject_id=subject_id, key_id=keys[0].id
         )
         await columns.seal(self._keys, row, inner=inner)
         known = select(BlindIndex.id).where(BlindIndex.digest.in_([_outer(key, inner) for key in keys]))
+        held = select(StoredKey.id).where(StoredKey.id == keys[0].id).with_for_update(read=True)
         try:
             async with self._keys.db.transaction(DataUse.AUTHENTICATION) as session:
+                # Held to the commit: a renewal must not destroy the key while an entry under it isn't there yet.
+                if await session.scalar(held) is None:
+                    return False
                 # While the index key is renewed an older entry may still be under the old one.
                 if await session.scalar(known.where(BlindIndex.name == self.NAME)) is not None:
                     raise Conflict("The address belongs to another subject.")
                 session.add(row)
         except IntegrityError:
             raise Conflict("The address belongs to another subject.") from None
+        return True
 
     async def remove(self, subject_id: UUID) -> None:
         """Forget how to find a subject."""
@@ -147,9 +163,16 @@ class EmailIndex:
 
     async def under(self, key_id: UUID) -> int:
         """How many entries are under an index key."""
-        count = select(func.count()).where(BlindIndex.name == self.NAME, BlindIndex.key_id == key_id)
         async with self._keys.db.session(DataUse.SECURITY) as session:
-            return await session.scalar(count) or 0
+            return await _under(session, key_id)
+
+    async def end(self, old_key_id: UUID) -> bool:
+        """Destroy an old index key if no entry is under it; whether it is gone."""
+
+        async def clear(session: AsyncSession) -> bool:
+            return await _under(session, old_key_id) == 0
+
+        return await self._keys.destroy_if(old_key_id, clear)
 
     async def rehash(self, old_key_id: UUID, limit: int) -> int:
         """Put entries that are still under an old index key under the current one; how many. No address is opened."""
@@ -171,6 +194,11 @@ class EmailIndex:
             async with self._keys.db.transaction(DataUse.SECURITY) as session:
                 await session.execute(update(BlindIndex).where(BlindIndex.id == row.id).values(values))
         return len(rows)
+
+
+async def _under(session: AsyncSession, key_id: UUID) -> int:
+    count = select(func.count()).where(BlindIndex.name == EmailIndex.NAME, BlindIndex.key_id == key_id)
+    return await session.scalar(count) or 0
 
 
 def _outer(key: Key, inner: bytes) -> bytes:

@@ -272,6 +272,20 @@ class KeyStore:
         """Destroy keys by id: replaced ones, when nothing is under them any more."""
         return await self._destroy_where(StoredKey.id.in_(key_ids))
 
+    async def destroy_if(self, key_id: UUID, clear: Callable[[AsyncSession], Awaitable[bool]]) -> bool:
+        """Destroy a key if nothing is under it: `clear` looks within the same transaction, and who holds the key's row
+        (`FOR SHARE`) to write under it is waited for. Whether it is gone."""
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            row = await session.scalar(select(StoredKey).where(StoredKey.id == key_id).with_for_update())
+            if row is None:
+                return True
+            if not await clear(session):
+                return False
+            await self._destroy(session, [row])
+        await self.settle()
+        return True
+
     async def rekey_nodes(self, made_before: datetime, limit: int) -> int:
         """Give the nodes of some buckets fresh keys where theirs are older than a moment; how many buckets."""
         async with self.db.transaction(DataUse.SECURITY) as session:

@@ -120,10 +120,9 @@ async def _kek(keys: KeyStore, data: Database, started_at: datetime) -> AsyncIte
 async def _index(keys: KeyStore, data: Database, started_at: datetime) -> AsyncIterator[int]:
     index = EmailIndex(keys)
     old = await keys.replace_service_key(EmailIndex.KEY)
-    while left := await index.under(old.id):
-        yield left
+    while not await index.end(old.id):
+        yield await index.under(old.id)
         await index.rehash(old.id, _BATCH)
-    await keys.destroy([old.id])
     yield 0
 
 

@@ -1,5 +1,6 @@
 """Rotations: whole, resumable, and nothing unreadable on the way."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,10 +12,11 @@ from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import KeyGone
 from governance.ids import uuid7
-from governance.vault import envelope, rotation
+from governance.vault import blind_index, envelope, rotation
 from governance.vault.blind_index import BlindIndex, EmailIndex
 from governance.vault.keys import KeyStore
 from governance.vault.rotation import What
+from governance.vault.stored_key import StoredKey
 from tests.governance.vault.test_sealed import Note, add, load
 
 Stores = tuple[Database, KeyStore]
@@ -163,3 +165,49 @@ async def test_an_erased_persons_entry_is_dropped_at_renewal(stores: Stores) -> 
     await keys.erase_subject(subject)
     await run(stores, What.INDEX)
     assert await EmailIndex(keys).find(address) is None
+
+
+async def test_an_entry_that_is_added_while_the_index_key_ends_is_found(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign-up read the old index key and commits while the renewal has counted nothing left under it."""
+    _, keys = stores
+    await people(keys, 1)
+    late, subject = EmailIndex(KeyStore(keys.db, keys.keyring)), uuid7()
+    await keys.create_subject_key(subject)
+    seal = blind_index.columns.seal
+    renewed = False
+
+    async def renew_meanwhile(*given: object, **values: object) -> None:
+        nonlocal renewed
+        await seal(*given, **values)  # type: ignore[arg-type]
+        if not renewed:
+            renewed = True
+            await run(stores, What.INDEX)
+
+    monkeypatch.setattr(blind_index.columns, "seal", renew_meanwhile)
+    await late.add("late@example.org", subject)
+    assert renewed
+    assert await EmailIndex(keys).find("late@example.org") == subject
+
+
+async def test_an_index_key_waits_for_who_is_writing_under_it(stores: Stores) -> None:
+    """On PostgreSQL the entry isn't to be seen before its commit; the key's row is held until then."""
+    data, keys = stores
+    index = EmailIndex(keys)
+    old = await keys.replace_service_key(EmailIndex.KEY)
+    if data.sqlite:
+        assert await index.end(old.id)
+        return
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    row = BlindIndex(id=uuid7(), name="email", digest=b"x", subject_id=subject, key_id=old.id)
+    await blind_index.columns.seal(keys, row, inner=b"y")
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        await session.scalar(select(StoredKey.id).where(StoredKey.id == old.id).with_for_update(read=True))
+        ending = asyncio.create_task(index.end(old.id))
+        await asyncio.sleep(0)
+        session.add(row)
+        await session.flush()
+    assert not await ending
+    assert await keys.key(old.id)
