@@ -114,7 +114,8 @@ async def remove_first_run(db: Database, keys: KeyStore) -> int:
             .values(closed_at=clock.now())
             .execution_options(synchronize_session=False)
         )
-    # A crash here leaves index entries that lead to no rows, of addresses that nobody has.
+    # A crash here leaves keys without values, and index entries that lead to no rows, of addresses that nobody has.
     for subject_id in subjects:
         await EmailIndex(keys).remove(subject_id)
+        await keys.erase_subject(subject_id)
     return len(subjects)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from governance.datamap import DataUse
+from governance.errors import KeyGone
 from governance.mail.outbox import OutboxMail
 from governance.vault.blind_index import BlindIndex
 from router.accounts import first_run as module
@@ -159,3 +160,15 @@ async def test_keys_of_the_first_account_are_managed_like_any(desk: Desk, genera
     await api_keys.revoke(principal.account_id, principal.api_key_id)
     with pytest.raises(InvalidKey):
         await directory.find(str(made["api_key"]))
+
+
+async def test_who_is_removed_leaves_no_key_behind(desk: Desk) -> None:
+    made = await start(desk, Grants())
+    async with desk.db.session(DataUse.SUPPORT) as session:
+        subjects = list(await session.scalars(select(Person.subject_id)))
+    assert made and len(subjects) == 6
+    assert await module.remove_first_run(desk.db, desk.keys) == 6
+    for subject_id in subjects:
+        assert await desk.keys.erased(subject_id)
+        with pytest.raises(KeyGone):
+            await desk.keys.subject_key(subject_id)
