@@ -4,6 +4,7 @@ Lower rooms that have something to report emit a typed event; it is on disk befo
 transparency log takes them over as its first entries they are JSON lines under the home: `var/log/events.jsonl`, and
 the full segments before it, `events-<UTC time>.jsonl`, which are never written to again. Many processes append to one
 log: the folder's lock orders them, and whoever finds the file full moves it aside.
+Each line is signed once the keys are open (`vault/event_signature`): its last member `signature` covers the line without it.
 Events hold ids, counts and places, never personal data: the files can't be erased.
 """
 
@@ -13,7 +14,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ Detail = str | int | bool | None
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
 _lock = threading.Lock()
 _sink: "_Sink | None" = None
+_sign: "Callable[[bytes], str] | None" = None
 
 
 class _Sink:
@@ -98,17 +100,31 @@ def open_sink(folder: Path) -> None:
         _sink = opened
 
 
+def sign_with(sign: Callable[[bytes], str] | None) -> None:
+    """Sign each line from now on: a line's bytes in, text for its last member `signature` out."""
+    global _sign
+    _sign = sign
+
+
+def split(line: bytes) -> tuple[bytes, str | None]:
+    """A line as it was before it was signed, and its signature; None where it has none."""
+    plain, mark, rest = line.rstrip(b"\n").rpartition(b',"signature":"')
+    return (plain + b"}", rest.removesuffix(b'"}').decode("ascii", "replace")) if mark else (line.rstrip(b"\n"), None)
+
+
 def emit(event: str, detail: Mapping[str, Detail]) -> None:
     """Persist one event named `source:subject:action`. It waits for the disk: on an event loop, `emit_async`.
 
     Without an open sink (a library use, a unit test) the event is dropped; the service opens it first thing.
     """
-    line = json.dumps({"time": clock.now().isoformat(), "event": event, **detail}, separators=(",", ":")) + "\n"
+    line = json.dumps({"time": clock.now().isoformat(), "event": event, **detail}, separators=(",", ":")).encode()
+    if _sign is not None:
+        line = line[:-1] + b',"signature":"' + _sign(line).encode() + b'"}'
     with _lock:
         if _sink is None:
             return
         try:
-            _sink.append(line.encode())
+            _sink.append(line + b"\n")
             return
         except OSError:
             pass

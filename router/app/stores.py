@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from governance import events
 from governance.backup import in_use
 from governance.datamap import Store
 from governance.db import Database
-from governance.errors import ConfigurationError
+from governance.errors import ConfigurationError, KeyUnavailable
+from governance.vault import event_signature
 from governance.vault.channel import open_channel
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
@@ -101,6 +102,8 @@ async def _open(settings: Settings, held: int) -> Stores:
     permitted = Permitted(data, keys)
     keys.openings.per_minute = settings.openings_per_minute
     StaffLog(keys)
+    with suppress(KeyUnavailable):  # a root key that doesn't fit: who opened the stores says so, or asks why
+        await event_signature.sign_events(keys, settings.log_folder)
     return Stores(settings, data, keys, permitted, Shared.open(settings.run_folder / "shared.mm"), held)
 
 

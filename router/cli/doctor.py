@@ -13,6 +13,7 @@ import router.migrations.tables  # noqa: F401  every table must be known
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
+from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
 from router.cli.output import Json, out, print_json, table, verb
@@ -117,6 +118,14 @@ def _transport(settings: Settings) -> Row:
     return _row("transport", bool(settings.tls_cert) or local, found, mend)
 
 
+def _events(settings: Settings) -> Row:
+    if not (settings.log_folder / event_signature.PUBLIC).is_file():
+        return _row("event log", True, "nothing signed yet")
+    told = event_signature.verify(settings.log_folder)
+    found = f"{told.signed} lines signed, {told.unsigned} unsigned, {told.broken} altered"
+    return _row("event log", told.broken == 0, found, "somebody changed the log: compare it with a copy")
+
+
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes do."""
     journal = settings.data_folder / "journal"
@@ -167,6 +176,7 @@ def doctor(
         *_providers(settings),
         _mail(settings),
         _transport(settings),
+        _events(settings),
     ]
     bad = [row for row in rows if not row["ok"]]
     places = _places(settings)

@@ -1,0 +1,52 @@
+"""Signs the event log, line by line, with Ed25519 (RFC 8032) under a service key; `log/events.pub` has the public key.
+
+Until the transparency log takes the events over: a signature shows that a line is ours and whole, not that none is
+missing.
+"""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from governance import events
+from governance.vault.keys import KeyStore
+
+KEY = "events"
+PUBLIC = "events.pub"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Lines of a log: signed by us, without a signature (from before the keys were open), and neither."""
+
+    signed: int
+    unsigned: int
+    broken: int
+
+
+async def sign_events(keys: KeyStore, folder: Path) -> None:
+    """Sign what is emitted from now on, and leave the public key beside the log."""
+    key = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
+    (folder / PUBLIC).write_text(base64.b64encode(key.public_key().public_bytes_raw()).decode() + "\n")
+    events.sign_with(lambda line: base64.b64encode(key.sign(line)).decode())
+
+
+def verify(folder: Path) -> Verified:
+    """Check every line of a log folder against its public key; needs no key store."""
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode((folder / PUBLIC).read_text()))
+    signed = unsigned = broken = 0
+    for file in sorted(folder.glob("events*.jsonl")):
+        for line in file.read_bytes().splitlines():
+            plain, signature = events.split(line)
+            if signature is None:
+                unsigned += 1
+                continue
+            try:
+                key.verify(base64.b64decode(signature, validate=True), plain)
+                signed += 1
+            except (InvalidSignature, ValueError):
+                broken += 1
+    return Verified(signed, unsigned, broken)
