@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from governance.durable import sync_folder
 from governance.errors import Conflict, Rejected
 
 
@@ -41,15 +42,6 @@ class Draft:
         self.sync()
         self.path.replace(self.final)
         sync_folder(self.final.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Names made or removed in a folder outlive a power loss."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _open(path: Path) -> int:

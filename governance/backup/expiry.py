@@ -6,10 +6,10 @@ from pathlib import Path
 
 from governance import clock
 from governance.backup import registry
-from governance.backup.draft import sync_folder
 from governance.backup.form import sha256_of
 from governance.backup.registry import Backup
 from governance.db import Database
+from governance.durable import sync_folder
 
 
 def key_file_of(backup: Path) -> Path:

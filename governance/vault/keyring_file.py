@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+from governance.durable import sync_folder
 from governance.errors import ConfigurationError, Conflict, KeyGone, KeyUnavailable
 from governance.ids import uuid7
 from governance.vault.envelope import Key
@@ -56,7 +57,7 @@ class FileKeyring:
                 _write_draft(path, RootKeys("key file", {first: Key(first, os.urandom(32))}, first))
                 # A link fails where the file exists: whoever wrote it meanwhile, it is never replaced by a first key.
                 os.link(_draft(path), path)
-                _sync_folder(path)
+                sync_folder(path.parent)
                 _clear(path)
         return cls(path)
 
@@ -112,10 +113,10 @@ class FileKeyring:
                 _write_draft(self._path, keys)
                 # A crash here leaves the file as it was, and a draft that the next change overwrites.
                 os.link(self._path, _retired(self._path))
-                _sync_folder(self._path)
+                sync_folder(self._path.parent)
                 # A crash here: both names are one file, and the next start takes the second name away.
                 _draft(self._path).replace(self._path)
-                _sync_folder(self._path)
+                sync_folder(self._path.parent)
                 # The new keys count. A crash here leaves the old file under a name that the next start overwrites.
                 _clear(self._path)
         except OSError as error:
@@ -152,7 +153,7 @@ def _clear(path: Path) -> None:
         if not (path.exists() and other.samefile(path)):
             _overwrite(other)
         other.unlink()
-        _sync_folder(path)
+        sync_folder(path.parent)
 
 
 def _overwrite(path: Path) -> None:
@@ -177,14 +178,6 @@ def _write_draft(path: Path, keys: RootKeys) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _seen(path: Path) -> _Seen:

@@ -40,6 +40,7 @@ from uuid import UUID
 
 import msgspec
 
+from governance.durable import sync_folder
 from governance.errors import SealBroken
 from governance.ids import NIL, uuid7
 from governance.vault import envelope
@@ -245,7 +246,7 @@ def open_folder(folder: Path) -> UUID:
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
         draft.unlink()
-        _sync_folder(folder)
+        sync_folder(folder)
     return UUID(bytes=path.read_bytes())
 
 
@@ -282,14 +283,6 @@ def segments_of(folder: Path, process_id: UUID) -> list[Segment]:
     """A dead process's segments in the order of writing."""
     paths = folder.glob(f"{process_id}-*.journal")
     return [Segment(path, complete=True) for path in sorted(paths, key=lambda path: int(path.stem[37:]))]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _create(path: Path) -> int:
@@ -346,7 +339,7 @@ class JournalWriter:
         else:
             raise RuntimeError("a process id names one process: this one's journal is locked")
         self._lock = lock
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     @property
     def closed(self) -> bool:
@@ -496,4 +489,4 @@ class JournalWriter:
 def _sync(folder: Path, handles: list[int]) -> None:
     for handle in handles:
         os.fdatasync(handle)
-    _sync_folder(folder)
+    sync_folder(folder)
