@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import Table
 
 from governance.backup.read import Row
-from governance.datamap import AtRest, Base, Declaration, KeyBasis
+from governance.datamap import Base, Declaration, KeyBasis
 from governance.ids import NIL
+from governance.vault.columns import sealed_names
 
 
 class Opener(Protocol):
@@ -57,17 +58,9 @@ class EraseCheck:
         return not any(finding.of_erased_opened for finding in self.findings)
 
 
-def sealed_columns() -> dict[Table, list[str]]:
+def sealed_columns() -> dict[Table, tuple[str, ...]]:
     """Sealed columns of the data store by table."""
-    return {
-        table: names
-        for table in Base.metadata.sorted_tables
-        if (
-            names := [
-                column.name for column in table.columns if _declaration(table, column.name).at_rest is AtRest.SEALED
-            ]
-        )
-    }
+    return {table: names for table in Base.metadata.sorted_tables if (names := sealed_names(table))}
 
 
 def wanted() -> dict[Table, list[str]]:

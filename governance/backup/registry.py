@@ -3,31 +3,16 @@ than the oldest backup that could bring its person back (Art. 17; EDPB, erasure 
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, String, Uuid, delete, func, select, update
 from sqlalchemy.orm import Mapped
 
 from governance import clock
-from governance.datamap import DataUse, KeysBase, LegalBasis, OnErasure, Store, declared
+from governance.datamap import DataUse, KeysBase, Store, impersonal
 from governance.db import Database, UtcDateTime
 
-_USES = (DataUse.SECURITY,)
 _PATH_MAX = 4096
-
-
-def _plain(kind: Any, seal_id: int, **options: Any) -> Mapped[Any]:
-    return declared(
-        kind,
-        seal_id,
-        "system.operations",
-        _USES,
-        retention="service",
-        on_erasure=OnErasure.NONE,
-        legal_basis=LegalBasis.NOT_PERSONAL,
-        **options,
-    )
 
 
 class Backup(KeysBase):
@@ -35,15 +20,15 @@ class Backup(KeysBase):
 
     __tablename__ = "backup"
 
-    id: Mapped[UUID] = _plain(Uuid, 40, primary_key=True)
-    store: Mapped[str] = _plain(String(8), 41)
-    path: Mapped[str] = _plain(String(_PATH_MAX), 42)
-    sha256: Mapped[str] = _plain(String(64), 43)
-    size_bytes: Mapped[int] = _plain(BigInteger, 44)
-    epoch: Mapped[int] = _plain(BigInteger, 45)
-    created_at: Mapped[datetime] = _plain(UtcDateTime, 46)
-    expires_at: Mapped[datetime] = _plain(UtcDateTime, 47)
-    removed_at: Mapped[datetime | None] = _plain(UtcDateTime, 48, nullable=True)
+    id: Mapped[UUID] = impersonal(Uuid, 40, primary_key=True)
+    store: Mapped[str] = impersonal(String(8), 41)
+    path: Mapped[str] = impersonal(String(_PATH_MAX), 42)
+    sha256: Mapped[str] = impersonal(String(64), 43)
+    size_bytes: Mapped[int] = impersonal(BigInteger, 44)
+    epoch: Mapped[int] = impersonal(BigInteger, 45)
+    created_at: Mapped[datetime] = impersonal(UtcDateTime, 46)
+    expires_at: Mapped[datetime] = impersonal(UtcDateTime, 47)
+    removed_at: Mapped[datetime | None] = impersonal(UtcDateTime, 48, nullable=True)
 
 
 async def record(db: Database, backups: Iterable[Backup]) -> None:

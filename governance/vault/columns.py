@@ -1,10 +1,11 @@
 """SQLAlchemy types and events of sealed columns: what is bound is an envelope, what is read is a handle."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Dialect, LargeBinary, event
-from sqlalchemy.orm import DeclarativeBase, Mapper, QueryContext
+from sqlalchemy import Dialect, FromClause, LargeBinary, event
+from sqlalchemy.orm import DeclarativeBase, QueryContext
 from sqlalchemy.types import TypeDecorator
 
 from governance import clock
@@ -37,9 +38,10 @@ class SealedType(TypeDecorator[Sealed[Any]]):
         return Sealed(bytes(value), self.kind) if value is not None else None
 
 
-def sealed_names(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """Names of a mapped class's sealed columns."""
-    return tuple(column.name for column in mapper.local_table.columns if isinstance(column.type, SealedType))
+@cache
+def sealed_names(table: FromClause) -> tuple[str, ...]:
+    """Names of a table's sealed columns."""
+    return tuple(column.name for column in table.columns if isinstance(column.type, SealedType))
 
 
 async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = None, **values: Any) -> None:
@@ -62,7 +64,7 @@ async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = No
 
 
 def _bind(target: Any, session: Any, attributes: Any = None) -> None:
-    names = sealed_names(target.__mapper__)
+    names = sealed_names(target.__table__)
     keys = session.info.get("keys") if session is not None and names else None
     if keys is not None:
         bind_loaded(target, names, keys)

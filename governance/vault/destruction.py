@@ -5,6 +5,7 @@ the root key of before. So it is real when the keyring has destroyed that root k
 time: the answer here is that time and that limit, never "at once" for all. GDPR Art. 17, Art. 5(2).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -85,3 +86,12 @@ class Destructions:
     epoch: int
     key_ids: tuple[UUID, ...]
     subject_ids: tuple[UUID, ...]
+
+
+def by_epoch(keys: Iterable[tuple[int, UUID]], subjects: Iterable[tuple[int, UUID]]) -> list[Destructions]:
+    """Destroyed keys and erased subjects, each with its epoch, as one record an epoch, in order."""
+    found: dict[int, tuple[list[UUID], list[UUID]]] = {}
+    for place, ids in enumerate((keys, subjects)):
+        for epoch, id_ in ids:
+            found.setdefault(epoch, ([], []))[place].append(id_)
+    return [Destructions(epoch, tuple(found[epoch][0]), tuple(found[epoch][1])) for epoch in sorted(found)]

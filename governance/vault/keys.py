@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import case, func, select, text
+from sqlalchemy import ColumnElement, case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
@@ -24,7 +24,15 @@ from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver, Use
 from governance.ids import uuid7
 from governance.vault import keyring as keyrings
 from governance.vault.channel import Channel, OneProcess
-from governance.vault.destruction import Destroyed, DestroyedKey, Destructions, KeysEpoch, RootEpoch, Tombstone
+from governance.vault.destruction import (
+    Destroyed,
+    DestroyedKey,
+    Destructions,
+    KeysEpoch,
+    RootEpoch,
+    Tombstone,
+    by_epoch,
+)
 from governance.vault.envelope import Key
 from governance.vault.keyring import Keyring
 from governance.vault.keytree import ROOT, KeyNode, KeyTree
@@ -43,6 +51,11 @@ def _some(ids: Iterable[UUID], size: int = 10_000) -> Iterator[list[UUID]]:
     left = iter(ids)
     while some := list(islice(left, size)):
         yield some
+
+
+def _subject_keys_before(moment: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Current keys of subjects that were made before a moment."""
+    return StoredKey.kind == Kind.SUBJECT, StoredKey.slot.is_not(None), StoredKey.created_at < moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +223,10 @@ class KeyStore:
         await session.flush()
         return row, key.secret
 
-    async def _read(self, which: object) -> OpenKey | None:
+    async def _read(self, which: ColumnElement[bool]) -> OpenKey | None:
         generation = self.channel.generation()
         async with self.db.session(DataUse.SECURITY) as session:
-            row = await session.scalar(select(StoredKey).where(which))  # type: ignore[arg-type]
+            row = await session.scalar(select(StoredKey).where(which))
             if row is None:
                 return None
             secret = await self._tree.read(session, row.node_id, row.id)
@@ -243,7 +256,7 @@ class KeyStore:
 
     async def replace_subject_keys(self, made_before: datetime, until: datetime, limit: int) -> list[UUID]:
         """New current keys for some subjects whose keys are older than a moment; the old ones open until `until`."""
-        old = (StoredKey.kind == Kind.SUBJECT, StoredKey.slot.is_not(None), StoredKey.created_at < made_before)
+        old = _subject_keys_before(made_before)
         async with self.db.transaction(DataUse.SECURITY) as session:
             await self._tree.lock(session)
             rows = (await session.scalars(select(StoredKey).where(*old).order_by(StoredKey.id).limit(limit))).all()
@@ -257,7 +270,7 @@ class KeyStore:
 
     async def older_subject_keys(self, made_before: datetime) -> int:
         """How many current subject keys are older than a moment."""
-        old = (StoredKey.kind == Kind.SUBJECT, StoredKey.slot.is_not(None), StoredKey.created_at < made_before)
+        old = _subject_keys_before(made_before)
         async with self.db.session(DataUse.SECURITY) as session:
             return await session.scalar(select(func.count()).where(*old)) or 0
 
@@ -444,13 +457,13 @@ class KeyStore:
         """Destroy the keys of the periods that are over."""
         return await self._destroy_where(StoredKey.kind == Kind.PERIOD, StoredKey.expires_at <= clock.now())
 
-    async def _destroy_where(self, *which: object) -> tuple[UUID, ...]:
+    async def _destroy_where(self, *which: ColumnElement[bool]) -> tuple[UUID, ...]:
         async with self.db.session(DataUse.SECURITY) as session:
-            if await session.scalar(select(StoredKey.id).where(*which).limit(1)) is None:  # type: ignore[arg-type]
+            if await session.scalar(select(StoredKey.id).where(*which).limit(1)) is None:
                 return ()
         async with self.db.transaction(DataUse.SECURITY) as session:
             await self._tree.lock(session)
-            rows = (await session.scalars(select(StoredKey).where(*which))).all()  # type: ignore[arg-type]
+            rows = (await session.scalars(select(StoredKey).where(*which))).all()
             gone = await self._destroy(session, rows)
         await self.settle()
         return gone
@@ -582,15 +595,7 @@ class KeyStore:
         async with self.db.session(DataUse.SECURITY) as session:
             keys = (await session.scalars(select(DestroyedKey).where(DestroyedKey.epoch > epoch))).all()
             stones = (await session.scalars(select(Tombstone).where(Tombstone.epoch > epoch))).all()
-        numbers = sorted({row.epoch for row in keys} | {row.epoch for row in stones})
-        return [
-            Destructions(
-                number,
-                tuple(key.id for key in keys if key.epoch == number),
-                tuple(stone.subject_id for stone in stones if stone.epoch == number),
-            )
-            for number in numbers
-        ]
+        return by_epoch(((row.epoch, row.id) for row in keys), ((row.epoch, row.subject_id) for row in stones))
 
     async def reconcile(self) -> list[UUID]:
         """Before the service is ready: finish what a crash cut short, and undo what a restore brought back.

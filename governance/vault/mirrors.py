@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped
 from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared, impersonal
 from governance.db import Database
 from governance.ids import uuid7
-from governance.vault.destruction import Destructions
+from governance.vault.destruction import Destructions, by_epoch
 
 
 class Mirror(Protocol):
@@ -69,14 +69,10 @@ class DataMirror:
     async def since(self, epoch: int) -> list[Destructions]:
         async with self._db.session(DataUse.SECURITY) as session:
             rows = (await session.scalars(select(DestroyedCopy).where(DestroyedCopy.epoch > epoch))).all()
-        return [
-            Destructions(
-                number,
-                tuple(row.key_id for row in rows if row.epoch == number and row.key_id is not None),
-                tuple(row.subject_id for row in rows if row.epoch == number and row.subject_id is not None),
-            )
-            for number in sorted({row.epoch for row in rows})
-        ]
+        return by_epoch(
+            ((row.epoch, row.key_id) for row in rows if row.key_id is not None),
+            ((row.epoch, row.subject_id) for row in rows if row.subject_id is not None),
+        )
 
 
 class LogMirror:

@@ -22,7 +22,7 @@ from governance.ids import uuid7
 from governance.session_use import rewrapping
 from governance.vault import envelope
 from governance.vault.blind_index import EmailIndex
-from governance.vault.columns import SealedType
+from governance.vault.columns import sealed_names
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, open_sealed
 
@@ -154,13 +154,13 @@ async def reseal(keys: KeyStore, data: Database, subject_id: UUID) -> int:
     moved = 0
     for store, db in ((Store.DATA, data), (Store.KEYS, keys.db)):
         for table in METADATA[store].sorted_tables:
-            names = [column.name for column in table.columns if isinstance(column.type, SealedType)]
+            names = sealed_names(table)
             if names and "subject_id" in table.columns:
                 moved += await _reseal_table(keys, db, table, names, subject_id)
     return moved
 
 
-async def _reseal_table(keys: KeyStore, db: Database, table: Table, names: list[str], subject_id: UUID) -> int:
+async def _reseal_table(keys: KeyStore, db: Database, table: Table, names: tuple[str, ...], subject_id: UUID) -> int:
     moved = 0
     mine = select(table.c.id, *(table.c[name] for name in names)).where(table.c.subject_id == subject_id)
     async with db.session(DataUse.SECURITY) as session:
