@@ -6,10 +6,8 @@ cache lives under one generation of the channel, so a destruction anywhere ends 
 """
 
 import os
-import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
@@ -34,6 +32,7 @@ from governance.vault.destruction import (
     by_epoch,
 )
 from governance.vault.envelope import Key
+from governance.vault.key_cache import KeyCache, OpenKey
 from governance.vault.keyring import Keyring
 from governance.vault.keytree import ROOT, KeyNode, KeyTree
 from governance.vault.limits import NO_LIMIT, Limit, Starts
@@ -56,17 +55,6 @@ def _some(ids: Iterable[UUID], size: int = 10_000) -> Iterator[list[UUID]]:
 def _subject_keys_before(moment: datetime) -> tuple[ColumnElement[bool], ...]:
     """Current keys of subjects that were made before a moment."""
     return StoredKey.kind == Kind.SUBJECT, StoredKey.slot.is_not(None), StoredKey.created_at < moment
-
-
-@dataclass(frozen=True, slots=True)
-class OpenKey:
-    """A key that may be used now, and whose it is."""
-
-    key: Key
-    kind: Kind
-    subject_id: UUID | None
-    basis: KeyBasis | None
-    slot: str | None
 
 
 class KeyStore:
@@ -94,14 +82,8 @@ class KeyStore:
         """Set by `StaffLog`; without it nothing is opened for staff."""
         self._limits = limits or {}
         self._tree = KeyTree(keyring)
-        self._open: OrderedDict[UUID, tuple[float, OpenKey]] = OrderedDict()
-        self._slots: dict[str, UUID] = {}
-        self._refused: OrderedDict[UUID, tuple[float, frozenset[DataUse]]] = OrderedDict()
+        self._cache = KeyCache(self.channel.generation, self._tree.forget, cache_size, cache_seconds)
         self._pending_roots: set[UUID] = set()
-        self._absent: dict[str, float] = {}
-        self._seen: int | None = None
-        self._size = cache_size
-        self._seconds = cache_seconds
 
     # Making and reading
 
@@ -116,7 +98,7 @@ class KeyStore:
         Raises KeyGone where the subject was erased or never known, KeyUnavailable where it can't be unwrapped.
         """
         slot = subject_slot(subject_id, basis)
-        cached = self._cached_slot(slot)
+        cached = self._cache.in_slot(slot)
         if cached is not None:
             return cached.key
         if basis is KeyBasis.ERASABLE:
@@ -129,7 +111,7 @@ class KeyStore:
 
     def cached_subject_key(self, subject_id: UUID) -> Key | None:
         """The erasable key if it is open already; no I/O."""
-        found = self._cached_slot(subject_slot(subject_id, KeyBasis.ERASABLE))
+        found = self._cache.in_slot(subject_slot(subject_id, KeyBasis.ERASABLE))
         return found.key if found is not None else None
 
     async def service_key(self, name: str) -> Key:
@@ -140,12 +122,12 @@ class KeyStore:
         """The current service key of that name, and the one that it is replacing."""
         current = await self.service_key(name)
         old = old_slot(service_slot(name))
-        found = self._cached_slot(old)
-        if found is None and not self._is_absent(old):
+        found = self._cache.in_slot(old)
+        if found is None and not self._cache.is_absent(old):
             generation = self.channel.generation()
             found = await self._read(StoredKey.slot == old)
-            if found is None and self._keeps(generation):
-                self._absent[old] = time.monotonic() + self._seconds
+            if found is None:
+                self._cache.keep_absent(old, generation)
         return [current] if found is None else [current, found.key]
 
     async def service_key_made_at(self, name: str) -> datetime | None:
@@ -174,7 +156,7 @@ class KeyStore:
 
     async def key(self, key_id: UUID) -> OpenKey:
         """A key by its id, replaced ones included. Raises KeyGone where it was destroyed, or is of another store."""
-        cached = self._cached(key_id)
+        cached = self._cache.key(key_id)
         if cached is not None:
             return cached
         found = await self._read(StoredKey.id == key_id)
@@ -190,7 +172,7 @@ class KeyStore:
         basis: KeyBasis | None = None,
         expires_at: datetime | None = None,
     ) -> OpenKey:
-        found = self._cached_slot(slot) or await self._read(StoredKey.slot == slot)
+        found = self._cache.in_slot(slot) or await self._read(StoredKey.slot == slot)
         if found is not None:
             return found
         generation = self.channel.generation()
@@ -199,11 +181,11 @@ class KeyStore:
             row = await session.scalar(select(StoredKey).where(StoredKey.slot == slot))
             if row is not None:
                 # Another was first: its key is the one.
-                return self._remember(row, await self._tree.read(session, row.node_id, row.id), generation)
+                return self._keep(row, await self._tree.read(session, row.node_id, row.id), generation)
             if subject_id is not None and await session.get(Tombstone, subject_id) is not None:
                 raise KeyGone("The subject was erased.")
             row, secret = await self._add(session, slot, kind, subject_id, basis, expires_at)
-        return self._remember(row, secret, generation)
+        return self._keep(row, secret, generation)
 
     async def _add(
         self,
@@ -230,7 +212,7 @@ class KeyStore:
             if row is None:
                 return None
             secret = await self._tree.read(session, row.node_id, row.id)
-        return self._remember(row, secret, generation)
+        return self._keep(row, secret, generation)
 
     # Replacing
 
@@ -305,7 +287,6 @@ class KeyStore:
             await self._tree.lock(session)
             buckets = await self._tree.rekeyed_before(session, made_before, limit)
             await self._rekey(session, {bucket: () for bucket in buckets}, roll=False)
-        self.forget()
         return len(buckets)
 
     async def nodes(self, made_before: datetime | None = None) -> int:
@@ -329,22 +310,18 @@ class KeyStore:
         mine = (StoredKey.subject_id.in_(wanted), StoredKey.basis == KeyBasis.ERASABLE, StoredKey.kind == Kind.SUBJECT)
         async with self.db.session(DataUse.SECURITY) as session:
             for row in (await session.scalars(select(StoredKey).where(*mine))).all():
-                self._remember(row, await self._tree.read(session, row.node_id, row.id), generation)
+                self._keep(row, await self._tree.read(session, row.node_id, row.id), generation)
 
     async def refused(self, subject_id: UUID) -> frozenset[DataUse]:
         """Uses that the subject's keys don't serve."""
-        if self._is_fresh():
-            entry = self._refused.get(subject_id)
-            if entry is not None and entry[0] >= time.monotonic():
-                return entry[1]
+        cached = self._cache.refused(subject_id)
+        if cached is not None:
+            return cached
         generation = self.channel.generation()
         async with self.db.session(DataUse.SECURITY) as session:
             row = await session.get(SubjectUses, subject_id)
         uses = row.refusals().uses if row is not None else frozenset()
-        if self._keeps(generation):
-            self._refused[subject_id] = (time.monotonic() + self._seconds, uses)
-            while len(self._refused) > self._size:
-                self._refused.popitem(last=False)
+        self._cache.keep_refused(subject_id, uses, generation)
         return uses
 
     async def object_to(self, subject_id: UUID, uses: Iterable[DataUse]) -> None:
@@ -675,61 +652,12 @@ class KeyStore:
                     lost[row.kind] += 1
         return dict(lost)
 
-    # Caches
-
     def forget(self, subject_id: UUID | None = None) -> None:
         """Drop open keys from memory: one subject's, or all."""
-        if subject_id is None:
-            self._open.clear()
-            self._slots.clear()
-            self._refused.clear()
-            self._absent.clear()
-            self._tree.forget()
-            return
-        for key_id, (_, entry) in list(self._open.items()):
-            if entry.subject_id == subject_id:
-                self._drop(key_id)
-        self._refused.pop(subject_id, None)
+        self._cache.forget(subject_id)
 
-    def _is_fresh(self) -> bool:
-        """Whether what is cached may be used; forgets it where the generation has gone on."""
-        generation = self.channel.generation()
-        if generation is None or generation != self._seen:
-            self.forget()
-            self._seen = generation
-        return generation is not None
-
-    def _is_absent(self, slot: str) -> bool:
-        return self._is_fresh() and self._absent.get(slot, 0.0) >= time.monotonic()
-
-    def _keeps(self, generation: int | None) -> bool:
-        """Whether what was read since that generation is still as it was."""
-        return self._is_fresh() and generation == self._seen
-
-    def _cached(self, key_id: UUID) -> OpenKey | None:
-        entry = self._open.get(key_id) if self._is_fresh() else None
-        if entry is None or entry[0] < time.monotonic():
-            return None
-        self._open.move_to_end(key_id)
-        return entry[1]
-
-    def _cached_slot(self, slot: str) -> OpenKey | None:
-        key_id = self._slots.get(slot) if self._is_fresh() else None
-        return self._cached(key_id) if key_id is not None else None
-
-    def _remember(self, row: StoredKey, secret: bytes, generation: int | None) -> OpenKey:
+    def _keep(self, row: StoredKey, secret: bytes, generation: int | None) -> OpenKey:
         basis = KeyBasis(row.basis) if row.basis is not None else None
         found = OpenKey(Key(row.id, secret), Kind(row.kind), row.subject_id, basis, row.slot)
-        if self._keeps(generation):
-            self._open[row.id] = (time.monotonic() + self._seconds, found)
-            self._open.move_to_end(row.id)
-            if row.slot is not None:
-                self._slots[row.slot] = row.id
-            while len(self._open) > self._size:
-                self._drop(next(iter(self._open)))
+        self._cache.keep(found, generation)
         return found
-
-    def _drop(self, key_id: UUID) -> None:
-        _, entry = self._open.pop(key_id)
-        if entry.slot is not None and self._slots.get(entry.slot) == key_id:
-            del self._slots[entry.slot]
