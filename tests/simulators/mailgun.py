@@ -7,17 +7,17 @@ Answers as in documentation.mailgun.com/docs/mailgun/: `api-reference/send/mailg
 
 import base64
 import json
-import threading
 from collections import deque
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
+
+from tests.simulators.served import Served
 
 _TEXT = {401: "Forbidden", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 
 
-class MailgunSimulator:
+class MailgunSimulator(Served):
     """Runs while the `with` block does. `accepted` holds the forms that it took, `seen` every request's form."""
 
     def __init__(self, *, key: str = "key-test", domain: str = "mail.example") -> None:
@@ -28,21 +28,7 @@ class MailgunSimulator:
         self.content_types: list[str] = []
         self.faults: deque[int | str] = deque()
         self.retry_after: str | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> "MailgunSimulator":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.serve(_handler(self))
 
 
 def _handler(simulator: MailgunSimulator) -> type[BaseHTTPRequestHandler]:

@@ -11,12 +11,13 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.simulators.served import Served
 
 
 class _Bad(Exception):
@@ -118,7 +119,7 @@ def _decoded(text: str) -> bytes:
         raise _Bad("failed to base64-decode") from None
 
 
-class TransitSimulator:
+class TransitSimulator(Served):
     """Runs while the `with` block does. `status` makes it answer nothing else; `keys` and `calls` may be looked at."""
 
     def __init__(self, *, token: str = "hvs.test-token", mount: str = "transit") -> None:
@@ -129,12 +130,7 @@ class TransitSimulator:
         self.status: int | None = None
         self.namespaces: set[str | None] = set()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.serve(_handler(self))
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
         with self._lock:
@@ -165,15 +161,6 @@ class TransitSimulator:
             key = self.keys[name] = _Key(name, **body)
             key.rotate()
         return 200, {"data": key.shown()}
-
-    def __enter__(self) -> "TransitSimulator":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _handler(simulator: TransitSimulator) -> type[BaseHTTPRequestHandler]:

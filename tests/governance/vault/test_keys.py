@@ -105,6 +105,7 @@ async def test_a_key_read_across_a_change_is_not_kept(stores: Stores) -> None:
     async def slow(session: object, node: UUID, key: UUID) -> bytes:
         secret = await read(session, node, key)  # type: ignore[arg-type]
         await process.channel.announce()
+        process.cached_subject_key(uuid7())  # another request has seen the new generation by now
         return secret
 
     tree.read = slow  # type: ignore[method-assign, assignment]
