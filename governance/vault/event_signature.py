@@ -30,7 +30,10 @@ class Verified:
 async def sign_events(keys: KeyStore, folder: Path) -> None:
     """Sign what is emitted from now on, and leave the public key beside the log."""
     key = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
-    (folder / PUBLIC).write_text(base64.b64encode(key.public_key().public_bytes_raw()).decode() + "\n")
+    public, text = folder / PUBLIC, base64.b64encode(key.public_key().public_bytes_raw()).decode() + "\n"
+    # Every command comes by here: a file that is right already isn't emptied under who reads it.
+    if not (public.exists() and public.read_text() == text):
+        public.write_text(text)
     events.sign_with(lambda line: base64.b64encode(key.sign(line)).decode())
 
 
