@@ -263,7 +263,7 @@ class Service:
     METRICS = Path(
         "/metrics",
         {
-            "GET, HEAD": "Prometheus metrics of all processes, for loopback and private addresses; "
+            "GET, HEAD": "Prometheus metrics of all processes, for the networks of VALUEAPI_METRICS_NETWORKS; "
             "no personal data or model content in labels."
         },
     )

@@ -304,7 +304,7 @@ class KeyStore:
             raise UseRefused(f"The data subject's keys don't serve {use.value}: objection, withdrawal or restriction.")
 
     async def preload(self, subject_ids: Collection[UUID]) -> None:
-        """Fill the cache with several subjects' erasable keys by one read; those that are gone are left out."""
+        """Fill the cache with several subjects' erasable keys, found by one read; those that are gone are left out."""
         wanted = [each for each in subject_ids if self.cached_subject_key(each) is None]
         generation = self.channel.generation()
         mine = (StoredKey.subject_id.in_(wanted), StoredKey.basis == KeyBasis.ERASABLE, StoredKey.kind == Kind.SUBJECT)
@@ -465,7 +465,7 @@ class KeyStore:
         root = await self._tree.lock(session)
         before = keyrings.root_id(root.wrapped or b"")
         if roll and self.keyring.current == before:
-            # A crash between this and the commit leaves a new root key that nothing is under: the next roll takes it.
+            # A crash between this and the commit leaves a root key that nothing is under; this process alone takes it next.
             await self.keyring.rotate()
         await self._tree.remove(session, gone)
         after = keyrings.root_id(root.wrapped or b"")

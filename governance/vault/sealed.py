@@ -103,7 +103,7 @@ class Sealed(Generic[T]):
 
 
 async def open_all(handles: Sequence[Sealed[T]], use: DataUse) -> list[T]:
-    """Several values, in order, their keys fetched by one read. Raises as `Sealed.open` does, for the first that fails."""
+    """Several values, in order, their keys found by one read. Raises as `Sealed.open` does, for the first that fails."""
     if handles and (keys := handles[0]._keys) is not None:
         await keys.preload({handle._subject_id for handle in handles if handle._subject_id})
     return [await handle.open(use) for handle in handles]

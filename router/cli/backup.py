@@ -173,7 +173,11 @@ def restore_(
             {"store": store.value, "path": str(file.absolute()), "sha256": source.sha256, "known": bool(source.known)}
         )
     else:
-        out.print(f"The {store.value} store is the backup's now; `valueapi serve` or `migrate` brings it up to date.")
+        out.print(
+            f"The {store.value} store is the backup's now. Start the service before any other command: it destroys again "
+            "what was destroyed since.",
+            soft_wrap=True,
+        )
 
 
 async def _restore(

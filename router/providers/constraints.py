@@ -241,7 +241,11 @@ FIELDS: Final[Mapping[str, Field]] = {
     "data_collection": Field(
         "`allow` or `deny`", "`deny`: only providers that don't train on what they see.", _collection
     ),
-    "zdr": Field(_FLAG, "true: only with zero data retention; caches count as keeping.", _flag),
+    "zdr": Field(
+        _FLAG,
+        "true: only with zero data retention. A cache that a provider declares is shown, and isn't counted as keeping yet.",
+        _flag,
+    ),
     "only": Field(
         _PROVIDERS,
         "Only these providers.",
