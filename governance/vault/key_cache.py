@@ -1,18 +1,13 @@
 """Open keys in memory, bounded in number and time, and good under one generation of the channel alone."""
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 from uuid import UUID
 
 from governance.datamap import DataUse, KeyBasis
+from governance.recent import Recent
 from governance.vault.envelope import Key
 from governance.vault.stored_key import Kind
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +19,6 @@ class OpenKey:
     subject_id: UUID | None
     basis: KeyBasis | None
     slot: str | None
-
-
-class _Aging(Generic[K, V]):
-    """The entries used last, each for a while."""
-
-    def __init__(self, size: int, seconds: float) -> None:
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self._size = size
-        self._seconds = seconds
-
-    def get(self, key: K) -> V | None:
-        entry = self._entries.get(key)
-        if entry is None or entry[0] < time.monotonic():
-            return None
-        self._entries.move_to_end(key)
-        return entry[1]
-
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = (time.monotonic() + self._seconds, value)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-    def drop(self, unwanted: Callable[[V], bool]) -> None:
-        for key in [key for key, (_, value) in self._entries.items() if unwanted(value)]:
-            del self._entries[key]
-
-    def forget(self, key: K) -> None:
-        self._entries.pop(key, None)
-
-    def clear(self) -> None:
-        self._entries.clear()
 
 
 class KeyCache:
@@ -71,10 +34,10 @@ class KeyCache:
         self.generation = generation
         self._forget_nodes = forget_nodes
         self._seen: int | None = None
-        self._keys: _Aging[UUID, OpenKey] = _Aging(size, seconds)
-        self._slots: _Aging[str, UUID] = _Aging(size, seconds)
-        self._refused: _Aging[UUID, frozenset[DataUse]] = _Aging(size, seconds)
-        self._absent: _Aging[str, bool] = _Aging(size, seconds)
+        self._keys: Recent[UUID, OpenKey] = Recent(size, seconds)
+        self._slots: Recent[str, UUID] = Recent(size, seconds)
+        self._refused: Recent[UUID, frozenset[DataUse]] = Recent(size, seconds)
+        self._absent: Recent[str, bool] = Recent(size, seconds)
 
     def key(self, key_id: UUID) -> OpenKey | None:
         return self._keys.get(key_id) if self._is_fresh() else None

@@ -1,16 +1,15 @@
 """From an API key to its principal: out of memory when it was seen lately, out of the database otherwise."""
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from sqlalchemy import select
 
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import KeyGone
+from governance.recent import Recent
 from governance.subjects import DataSubject, SubjectState
 from governance.vault.keys import KeyStore
 from router.accounts.account import Account
@@ -20,40 +19,8 @@ from router.accounts.person import Person
 from router.accounts.principal import Principal
 from router.errors import InvalidKey
 
-T = TypeVar("T")
 # One text for malformed, unknown and revoked keys, closed accounts and erased people.
 _REFUSED: Final = "The API key is missing, wrong or revoked."
-
-
-class _Recent(Generic[T]):
-    """A bounded map whose entries age; the least recently used goes first."""
-
-    def __init__(self, size: int, seconds: float) -> None:
-        self._entries: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
-        self._size = size
-        self._seconds = seconds
-
-    def get(self, digest: bytes) -> T | None:
-        entry = self._entries.get(digest)
-        if entry is None:
-            return None
-        if entry[0] <= time.monotonic():
-            del self._entries[digest]
-            return None
-        self._entries.move_to_end(digest)
-        return entry[1]
-
-    def put(self, digest: bytes, value: T) -> None:
-        self._entries[digest] = (time.monotonic() + self._seconds, value)
-        self._entries.move_to_end(digest)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 class KeyDirectory:
@@ -78,8 +45,8 @@ class KeyDirectory:
         self._keys = keys
         self._generation = generation
         self._seen = generation()
-        self._known: _Recent[Principal] = _Recent(size, cache_seconds)
-        self._refused: _Recent[bool] = _Recent(refused_size, cache_seconds)
+        self._known: Recent[bytes, Principal] = Recent(size, cache_seconds)
+        self._refused: Recent[bytes, bool] = Recent(refused_size, cache_seconds)
         self._reading: dict[tuple[object, bytes], asyncio.Task[Principal | None]] = {}
 
     def cached(self, secret: str) -> Principal | None:
