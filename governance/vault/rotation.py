@@ -4,7 +4,7 @@ A rotation is a row that says when it began: what is older than that is still to
 was. Nothing is opened for a use: envelopes are opened and sealed again inside the vault.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -96,16 +96,19 @@ async def _begin(what: What, keys: KeyStore) -> Rotation:
     if newest is not None and newest.finished_at is None:
         return newest
     now = clock.now()
-    totals: dict[What, Callable[[], Any]] = {
-        What.KEK: keys.nodes,
-        What.SUBJECTS: lambda: keys.older_subject_keys(now),
-        What.INDEX: lambda: _entries(keys),
-    }
-    row = Rotation(id=uuid7(), what=what, started_at=now, total=await totals[what]())
+    row = Rotation(id=uuid7(), what=what, started_at=now, total=await _total(what, keys, now))
     async with keys.db.transaction(DataUse.SECURITY) as session:
         session.add(row)
     await events.emit_async("vault:rotation:started", {"what": what.value, "total": row.total})
     return row
+
+
+async def _total(what: What, keys: KeyStore, now: datetime) -> int:
+    if what is What.KEK:
+        return await keys.nodes()
+    if what is What.SUBJECTS:
+        return await keys.older_subject_keys(now)
+    return await EmailIndex(keys).under((await keys.service_key(EmailIndex.KEY)).id)
 
 
 async def _kek(keys: KeyStore, data: Database, started_at: datetime) -> AsyncIterator[int]:
@@ -124,10 +127,6 @@ async def _index(keys: KeyStore, data: Database, started_at: datetime) -> AsyncI
         yield await index.under(old.id)
         await index.rehash(old.id, _BATCH)
     yield 0
-
-
-async def _entries(keys: KeyStore) -> int:
-    return await EmailIndex(keys).under((await keys.service_key(EmailIndex.KEY)).id)
 
 
 async def _subjects(keys: KeyStore, data: Database, started_at: datetime) -> AsyncIterator[int]:

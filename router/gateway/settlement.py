@@ -68,19 +68,19 @@ class Settlement:
             user_agent=call.caller.user_agent,
         )
         begun = self._reply.status is not None
-        refused: Unavailable | None = None
         try:
             self._purse.settle(self._admitted.reservation, event, call.principal.subject_key, begun=begun)
-        except Unavailable as error:
-            if not begun:
-                raise
-            # What went out is charged: the purse keeps the record until the disk takes it.
-            refused = error
+        except Unavailable:
+            if begun:
+                # What went out is charged: the purse keeps the record until the disk takes it.
+                self._charged(charge, usage)
+            raise
+        self._charged(charge, usage)
+        return charge
+
+    def _charged(self, charge: int, usage: Usage) -> None:
         self.charge_microcredits = charge
         self.tokens = usage.input_tokens + usage.output_tokens
-        if refused is not None:
-            raise refused
-        return charge
 
     def close(self, status: int, outcome: str) -> None:
         """End a call that produced nothing: a record without a charge. Does nothing after `settle`.
