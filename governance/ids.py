@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from uuid import UUID
 
 NIL = UUID(int=0)
@@ -15,3 +17,10 @@ def uuid7() -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return UUID(int=value)
+
+
+def in_lists(ids: Iterable[UUID], size: int = 10_000) -> Iterator[list[UUID]]:
+    """In lists that one statement takes."""
+    left = iter(ids)
+    while some := list(islice(left, size)):
+        yield some

@@ -24,7 +24,7 @@ from governance.vault.columns import SealedType
 from governance.vault.envelope import Key
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, open_sealed
-from governance.vault.stored_key import StoredKey
+from governance.vault.stored_key import StoredKey, service_slot
 
 _TRIES = 5
 _USES = (DataUse.AUTHENTICATION, DataUse.LEGAL_OBLIGATION, DataUse.SECURITY)
@@ -142,11 +142,12 @@ class EmailIndex:
         )
         await columns.seal(self._keys, row, inner=inner)
         known = select(BlindIndex.id).where(BlindIndex.digest.in_([_outer(key, inner) for key in keys]))
-        held = select(StoredKey.id).where(StoredKey.id == keys[0].id).with_for_update(read=True)
+        held = select(StoredKey.id).where(StoredKey.slot == service_slot(self.KEY)).with_for_update(read=True)
         try:
-            async with self._keys.db.transaction(DataUse.AUTHENTICATION) as session:
-                # Held to the commit: a renewal must not destroy the key while an entry under it isn't there yet.
-                if await session.scalar(held) is None:
+            async with self._keys.db.transaction(DataUse.SECURITY) as session:
+                # Held to the commit: a renewal must neither begin nor end while an entry under this key isn't there yet;
+                # under two keys one address could be taken twice.
+                if await session.scalar(held) != keys[0].id:
                     return False
                 # While the index key is renewed an older entry may still be under the old one.
                 if await session.scalar(known.where(BlindIndex.name == self.NAME)) is not None:

@@ -5,7 +5,6 @@ the root key of before. So it is real when the keyring has destroyed that root k
 time: the answer here is that time and that limit, never "at once" for all. GDPR Art. 17, Art. 5(2).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -60,12 +59,19 @@ class RootEpoch(KeysBase):
 
 
 class KeysEpoch(KeysBase):
-    """One row: how many times keys of this store have been destroyed. An older number than elsewhere means a restore."""
+    """One row: how many times keys of this store have been destroyed, and up to which of them the mirrors were told.
+
+    `state` is random and new with each epoch, `told_state` was it at `told`: a mirror that was last told another one
+    knows another history, which is what a restore leaves. A number alone would be given twice then.
+    """
 
     __tablename__ = "keys_epoch"
 
     id: Mapped[int] = impersonal(Integer, 75, primary_key=True)
     epoch: Mapped[int] = impersonal(Integer, 76)
+    state: Mapped[UUID] = impersonal(Uuid, 77)
+    told: Mapped[int] = impersonal(Integer, 78)
+    told_state: Mapped[UUID | None] = impersonal(Uuid, 79, nullable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Destroyed:
     why."""
 
     key_id: UUID
+    kind: str
     destroyed_at: datetime
     real_at: datetime | None
     limit: str
@@ -81,17 +88,19 @@ class Destroyed:
 
 @dataclass(frozen=True, slots=True)
 class Destructions:
-    """What happened in one epoch: keys destroyed and subjects erased."""
+    """Keys destroyed and subjects erased."""
 
-    epoch: int
-    key_ids: tuple[UUID, ...]
-    subject_ids: tuple[UUID, ...]
+    key_ids: frozenset[UUID]
+    subject_ids: frozenset[UUID]
+
+    def __sub__(self, other: "Destructions") -> "Destructions":
+        return Destructions(self.key_ids - other.key_ids, self.subject_ids - other.subject_ids)
+
+    def __or__(self, other: "Destructions") -> "Destructions":
+        return Destructions(self.key_ids | other.key_ids, self.subject_ids | other.subject_ids)
+
+    def __bool__(self) -> bool:
+        return bool(self.key_ids or self.subject_ids)
 
 
-def by_epoch(keys: Iterable[tuple[int, UUID]], subjects: Iterable[tuple[int, UUID]]) -> list[Destructions]:
-    """Destroyed keys and erased subjects, each with its epoch, as one record an epoch, in order."""
-    found: dict[int, tuple[list[UUID], list[UUID]]] = {}
-    for place, ids in enumerate((keys, subjects)):
-        for epoch, id_ in ids:
-            found.setdefault(epoch, ([], []))[place].append(id_)
-    return [Destructions(epoch, tuple(found[epoch][0]), tuple(found[epoch][1])) for epoch in sorted(found)]
+NOTHING = Destructions(frozenset(), frozenset())

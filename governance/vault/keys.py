@@ -7,30 +7,22 @@ cache lives under one generation of the channel, so a destruction anywhere ends 
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, text
+from sqlalchemy import ColumnElement, case, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
-from governance.datamap import BASIS_USES, DataUse, KeyBasis
+from governance.datamap import BASIS_USES, METADATA, DataUse, KeyBasis, OnErasure, Store
 from governance.db import Database
 from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver, UseRefused
-from governance.ids import uuid7
+from governance.ids import in_lists, uuid7
 from governance.vault import keyring as keyrings
 from governance.vault.channel import Channel, OneProcess
-from governance.vault.destruction import (
-    Destroyed,
-    DestroyedKey,
-    Destructions,
-    KeysEpoch,
-    RootEpoch,
-    Tombstone,
-    by_epoch,
-)
+from governance.vault.destroyed_list import DestroyedList
+from governance.vault.destruction import Destroyed, DestroyedKey, Destructions, RootEpoch, Tombstone
 from governance.vault.envelope import Key
 from governance.vault.key_cache import KeyCache, OpenKey
 from governance.vault.keyring import Keyring
@@ -39,17 +31,19 @@ from governance.vault.limits import NO_LIMIT, Limit, Starts
 from governance.vault.mirrors import Mirror
 from governance.vault.openings import Openings
 from governance.vault.purpose import Purpose
-from governance.vault.stored_key import Kind, StoredKey, object_slot, old_slot, period_slot, service_slot, subject_slot
+from governance.vault.stored_key import (
+    Kind,
+    StoredKey,
+    object_slot,
+    old_slot,
+    period_of,
+    period_slot,
+    service_slot,
+    subject_slot,
+)
 from governance.vault.subject_uses import Refusals, SubjectUses, UsesVersion, as_text
 
 StaffRecord = Callable[[UUID, str, DataUse, Purpose], Awaitable[None]]
-
-
-def _some(ids: Iterable[UUID], size: int = 10_000) -> Iterator[list[UUID]]:
-    """In lists that a statement takes."""
-    left = iter(ids)
-    while some := list(islice(left, size)):
-        yield some
 
 
 def _subject_keys_before(moment: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -74,7 +68,7 @@ class KeyStore:
         self.db = db
         self.keyring = keyring
         self.channel = channel or OneProcess()
-        self.mirrors = tuple(mirrors)
+        self.destroyed_list = DestroyedList(db, mirrors)
         self.openings = Openings()
         self.project: Callable[[], Awaitable[None]] | None = None
         """Set by `Permitted`: shows a change of uses to the data store. Not within one of its transactions."""
@@ -256,9 +250,11 @@ class KeyStore:
         async with self.db.session(DataUse.SECURITY) as session:
             return await session.scalar(select(func.count()).where(*old)) or 0
 
-    async def replaced_keys_over(self) -> dict[UUID, UUID]:
-        """Keys that a rotation replaced and whose time is over, with their subject's id."""
-        over = (StoredKey.kind == Kind.SUBJECT, StoredKey.expires_at <= clock.now())
+    async def replaced_keys_over(self, needed_since: datetime | None = None) -> dict[UUID, UUID]:
+        """Keys that a rotation replaced and whose time is over, with their subject's id; not those that were still in
+        use at `needed_since` or later."""
+        until = clock.now() if needed_since is None else min(clock.now(), needed_since)
+        over = (StoredKey.kind == Kind.SUBJECT, StoredKey.expires_at <= until)
         async with self.db.session(DataUse.SECURITY) as session:
             rows = await session.execute(select(StoredKey.id, StoredKey.subject_id).where(*over))
             return {row.id: row.subject_id for row in rows if row.subject_id is not None}
@@ -372,6 +368,11 @@ class KeyStore:
         row.version = max(row.version + 1, at_least)
         return row.version
 
+    async def uses_version(self) -> int:
+        """The version of the last change of uses; 0 where there was none."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await session.scalar(select(UsesVersion.version)) or 0
+
     async def uses_since(self, version: int) -> tuple[int, list[Refusals]]:
         """What subjects refuse now who changed it after a version, and the newest version."""
         async with self.db.session(DataUse.SECURITY) as session:
@@ -409,17 +410,25 @@ class KeyStore:
         async with self.db.transaction(DataUse.SECURITY) as session:
             await self._tree.lock(session)
             if await session.get(Tombstone, subject_id) is None:
-                epoch = await self._next_epoch(session)
+                epoch = await self.destroyed_list.next_epoch(session)
                 session.add(
                     Tombstone(subject_id=subject_id, epoch=epoch, erased_at=clock.now(), plan_digest=plan_digest)
                 )
             mine = (StoredKey.subject_id == subject_id, StoredKey.basis == KeyBasis.ERASABLE)
             gone = await self._destroy(session, (await session.scalars(select(StoredKey).where(*mine))).all())
-            uses = await session.get(SubjectUses, subject_id)
-            if uses is not None:
-                await session.delete(uses)
+            await self._erase_rows(session, [subject_id])
         await self.settle()
         return gone
+
+    async def _erase_rows(self, session: AsyncSession, subject_ids: Collection[UUID]) -> None:
+        """Delete what else this store holds of erased subjects, as the declarations say: how they are found, what they
+        refuse, who looked."""
+        for table in METADATA[Store.KEYS].sorted_tables:
+            column = table.columns.get("subject_id")
+            if column is None or table is StoredKey.__table__:
+                continue
+            if column.info["declaration"].on_erasure is OnErasure.DELETE:
+                await session.execute(delete(table).where(column.in_(subject_ids)))
 
     async def end_basis(self, subject_id: UUID, basis: KeyBasis) -> tuple[UUID, ...]:
         """Destroy what a basis keeps of a subject, when the basis's period is over."""
@@ -429,6 +438,21 @@ class KeyStore:
         """Destroy the keys of one row's own object, when the period after its event is over."""
         slots = [object_slot(rule, object_id, basis) for basis in KeyBasis]
         return await self._destroy_where(StoredKey.slot.in_(slots))
+
+    async def shorten_periods(self) -> int:
+        """End periods when today's schedule says, where that is sooner than when their key was made; how many.
+
+        A longer period doesn't reach what was kept under a shorter one: nobody was told so then (Art. 13(2)(a)).
+        """
+        shortened = 0
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            for row in await session.scalars(select(StoredKey).where(StoredKey.kind == Kind.PERIOD)):
+                rule, begin = period_of(row.slot or "")
+                limit = self._limits.get(rule)
+                if limit is not None and row.expires_at is not None and limit.end(begin) < row.expires_at:
+                    row.expires_at = limit.end(begin)
+                    shortened += 1
+        return shortened
 
     async def expire(self) -> tuple[UUID, ...]:
         """Destroy the keys of the periods that are over."""
@@ -452,7 +476,7 @@ class KeyStore:
         gone: dict[UUID, list[UUID]] = {}
         for row in rows:
             gone.setdefault(row.node_id, []).append(row.id)
-        epoch = await self._next_epoch(session)
+        epoch = await self.destroyed_list.next_epoch(session)
         before = await self._rekey(session, gone, roll=self.keyring.root_lifetime == timedelta())
         now = clock.now()
         for row in rows:
@@ -476,14 +500,6 @@ class KeyStore:
             session.add(RootEpoch(root_id=before, closed_at=clock.now()))
         return before
 
-    async def _next_epoch(self, session: AsyncSession, at_least: int = 0) -> int:
-        row = await session.get(KeysEpoch, 1)
-        if row is None:
-            row = KeysEpoch(id=1, epoch=0)
-            session.add(row)
-        row.epoch = max(row.epoch + 1, at_least)
-        return row.epoch
-
     async def settle(self) -> None:
         """After a destruction was committed: make it real, tell every process, and write it down where no restore of
         this store reaches. Start-up runs it too, so a crash at any line is finished by the same code."""
@@ -494,9 +510,7 @@ class KeyStore:
             async with self.db.engine.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-        for mirror in self.mirrors:
-            for happened in await self._since(await mirror.epoch()):
-                await mirror.record(happened)
+        await self.destroyed_list.tell()
 
     async def close_roots(self) -> None:
         """Have the keyring destroy the root keys that nothing is under any more; those it can't are left for later."""
@@ -542,13 +556,20 @@ class KeyStore:
         if since is not None and since + lifetime <= clock.now():
             await self.roll_root()
 
+    async def last_destroyed(self, limit: int) -> list[UUID]:
+        """Ids of the keys that were destroyed last, the newest first."""
+        newest = select(DestroyedKey.id).order_by(DestroyedKey.destroyed_at.desc()).limit(limit)
+        async with self.db.session(DataUse.SECURITY) as session:
+            return list(await session.scalars(newest))
+
     async def destroyed(self, key_ids: Iterable[UUID]) -> list[Destroyed]:
         """For receipts: what was destroyed, and from when that is real."""
         joined = select(DestroyedKey, RootEpoch).outerjoin(RootEpoch, RootEpoch.root_id == DestroyedKey.root_id)
         async with self.db.session(DataUse.SECURITY) as session:
             rows = (await session.execute(joined.where(DestroyedKey.id.in_(list(key_ids))))).all()
         return [
-            Destroyed(key.id, key.destroyed_at, root.real_at if root else None, self._limit(root)) for key, root in rows
+            Destroyed(key.id, key.kind, key.destroyed_at, root.real_at if root else None, self._limit(root))
+            for key, root in rows
         ]
 
     def _limit(self, root: RootEpoch | None) -> str:
@@ -563,56 +584,59 @@ class KeyStore:
 
     # Restores
 
-    async def epoch(self) -> int:
-        """How many times keys were destroyed here."""
-        async with self.db.session(DataUse.SECURITY) as session:
-            return await session.scalar(select(KeysEpoch.epoch)) or 0
-
-    async def _since(self, epoch: int) -> list[Destructions]:
-        async with self.db.session(DataUse.SECURITY) as session:
-            keys = (await session.scalars(select(DestroyedKey).where(DestroyedKey.epoch > epoch))).all()
-            stones = (await session.scalars(select(Tombstone).where(Tombstone.epoch > epoch))).all()
-        return by_epoch(((row.epoch, row.id) for row in keys), ((row.epoch, row.subject_id) for row in stones))
-
     async def reconcile(self) -> list[UUID]:
-        """Before the service is ready: finish what a crash cut short, and undo what a restore brought back.
+        """Finish what a crash cut short, and undo what a restore brought back: whoever opens the stores begins with it.
 
-        A mirror that knows a later epoch than this store tells that the store was restored: what was destroyed since
-        is destroyed again. Ids of those keys.
+        What a mirror knows and this store doesn't was destroyed after the copy was made that this store comes from: it
+        is destroyed again. Ids of those keys. A few reads where nothing is to do.
         """
-        own = await self.epoch()
-        again: set[UUID] = set()
-        stones: set[UUID] = set()
-        newest = own
-        for mirror in self.mirrors:
-            for happened in await mirror.since(own):
-                again.update(happened.key_ids)
-                stones.update(happened.subject_ids)
-                newest = max(newest, happened.epoch)
-        if newest > own:
-            await events.emit_async("vault:restore:found", {"epoch": own, "known_epoch": newest, "keys": len(again)})
+        if await self.destroyed_list.is_told():
+            return []
+        again: tuple[UUID, ...] = ()
+        if await self.destroyed_list.missing():
             async with self.db.transaction(DataUse.SECURITY) as session:
                 await self._tree.lock(session)
-                epoch = await self._next_epoch(session, at_least=newest)
-                for subject_id in stones:
-                    if await session.get(Tombstone, subject_id) is None:
-                        session.add(Tombstone(subject_id=subject_id, epoch=epoch, erased_at=clock.now()))
-                rows: dict[UUID, StoredKey] = {}
-                for some in _some(again):
-                    for row in await session.scalars(select(StoredKey).where(StoredKey.id.in_(some))):
-                        rows[row.id] = row
-                for some in _some(stones):
-                    mine = (StoredKey.subject_id.in_(some), StoredKey.basis == KeyBasis.ERASABLE)
-                    for row in await session.scalars(select(StoredKey).where(*mine)):
-                        rows[row.id] = row
-                again = set(await self._destroy(session, list(rows.values())))
+                # Read again under the lock: another process may have been first.
+                missing = await self.destroyed_list.missing()
+                again = await self._destroy_again(session, missing)
+            counts = {"keys": len(missing.key_ids), "subjects": len(missing.subject_ids), "revived": len(again)}
+            await events.emit_async("vault:restore:found", counts)
+        await self.destroyed_list.tell_all()
         await self.settle()
         return sorted(again)
 
+    async def _destroy_again(self, session: AsyncSession, missing: Destructions) -> tuple[UUID, ...]:
+        epoch = await self.destroyed_list.next_epoch(session)
+        rows: dict[UUID, StoredKey] = {}
+        for some in in_lists(missing.subject_ids):
+            stones = (Tombstone(subject_id=subject_id, epoch=epoch, erased_at=clock.now()) for subject_id in some)
+            session.add_all(stones)
+            mine = (StoredKey.subject_id.in_(some), StoredKey.basis == KeyBasis.ERASABLE)
+            rows |= {row.id: row for row in await session.scalars(select(StoredKey).where(*mine))}
+            await self._erase_rows(session, some)
+        for some in in_lists(missing.key_ids):
+            rows |= {row.id: row for row in await session.scalars(select(StoredKey).where(StoredKey.id.in_(some)))}
+        gone = await self._destroy(session, list(rows.values()))
+        root = await self._tree.lock(session)
+        # Keys that aren't here at all are listed too: a copy that has them may yet be put in this one's place.
+        absent = missing.key_ids - rows.keys()
+        session.add_all(
+            DestroyedKey(
+                id=key_id, kind="unknown", epoch=epoch, root_id=keyrings.root_id(root.wrapped or b""),
+                destroyed_at=clock.now(),
+            )
+            for key_id in absent
+        )  # fmt: skip
+        return gone
+
     async def export_root(self) -> bytes:
-        """The root node's key, for a sealed backup."""
+        """The root node's key as it is now, for a sealed backup."""
         async with self.db.transaction(DataUse.SECURITY) as session:
             return await self._tree.export_root(session)
+
+    async def open_root(self, wrapped: bytes) -> bytes:
+        """The key of a copied root node. Raises KeyUnavailable where the keyring opens that one no longer."""
+        return await self.keyring.unwrap(wrapped, ROOT)
 
     async def adopt_root(self, secret: bytes) -> None:
         """Wrap a restored store's root under today's keyring."""
@@ -638,6 +662,11 @@ class KeyStore:
                 {"kind": kind, "basis": basis, "keys": number, "replaced": int(replaced)}
                 for kind, basis, number, replaced in await session.execute(query)
             ]
+
+    async def made_since(self, moment: datetime) -> int:
+        """How many stored keys are newer than a moment."""
+        async with self.db.session(DataUse.SECURITY) as session:
+            return await session.scalar(select(func.count()).where(StoredKey.created_at > moment)) or 0
 
     async def unreadable(self) -> dict[str, int]:
         """Keys that are listed and can't be opened, by kind: damage, or a store put together from two days.

@@ -69,6 +69,15 @@ def _open(node: KeyNode, node_key: bytes) -> _Table:
     return msgspec.msgpack.decode(plain, type=_Table)
 
 
+def opens_root(content: bytes, secret: bytes) -> bool:
+    """Whether a key is that of a copied root node."""
+    try:
+        envelope.open_envelope(Key(ROOT, secret), content, b"node" + ROOT.bytes)
+    except SealBroken:
+        return False
+    return True
+
+
 def _open_or_nothing(node: KeyNode, node_key: bytes | None) -> _Table:
     try:
         return _open(node, node_key) if node_key is not None else {}

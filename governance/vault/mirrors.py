@@ -1,36 +1,40 @@
 """Where the list of destroyed keys is kept besides the key store, so that restoring an old copy of it revives nothing.
 
-The data store has one copy, the log folder another: each store may be restored alone, and the log never is.
+The data store has one copy, the log folder another: each store may be restored alone, and the log never is. A mirror is
+a set of ids, so telling it twice does no harm, and the state of the key store that it was last told.
 """
 
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, func, select
-from sqlalchemy.orm import Mapped
+from sqlalchemy import Integer, Uuid, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared, impersonal
 from governance.db import Database
-from governance.ids import uuid7
-from governance.vault.destruction import Destructions, by_epoch
+from governance.ids import in_lists, uuid7
+from governance.vault.destruction import Destructions
+
+_TAIL_BYTES = 4096
 
 
 class Mirror(Protocol):
-    """A copy of what was destroyed, by epoch."""
+    """A copy of what was destroyed."""
 
-    async def epoch(self) -> int:
-        """The last epoch recorded; 0 where there is none."""
+    async def state(self) -> UUID | None:
+        """The key store's state when this was last told; None where it never was."""
 
-    async def record(self, happened: Destructions) -> None:
-        """Keep one epoch durably. May be repeated."""
+    async def record(self, happened: Destructions, state: UUID | None) -> None:
+        """Keep ids durably, and the state that they bring this up to, if they do. May be repeated."""
 
-    async def since(self, epoch: int) -> list[Destructions]:
-        """What was recorded after an epoch, in order."""
+    async def known(self) -> Destructions:
+        """All that was ever recorded."""
 
 
 class DestroyedCopy(Base):
@@ -39,12 +43,20 @@ class DestroyedCopy(Base):
     __tablename__ = "destroyed_copy"
 
     id: Mapped[UUID] = impersonal(Uuid, 130, primary_key=True)
-    epoch: Mapped[int] = impersonal(Integer, 131, index=True)
-    key_id: Mapped[UUID | None] = impersonal(Uuid, 132, nullable=True)
+    key_id: Mapped[UUID | None] = impersonal(Uuid, 132, nullable=True, index=True)
     subject_id: Mapped[UUID | None] = declared(
         Uuid, 133, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), nullable=True,
-        retention="tombstone", on_erasure=OnErasure.KEEP_REQUEST, legal_basis=LegalBasis.LEGAL_OBLIGATION,
+        retention="tombstone", on_erasure=OnErasure.KEEP_REQUEST, legal_basis=LegalBasis.LEGAL_OBLIGATION, index=True,
     )  # fmt: skip
+
+
+class DestroyedState(Base):
+    """One row: the key store's state that the copy was last brought up to."""
+
+    __tablename__ = "destroyed_state"
+
+    id: Mapped[int] = impersonal(Integer, 134, primary_key=True)
+    state: Mapped[UUID] = impersonal(Uuid, 135)
 
 
 class DataMirror:
@@ -53,51 +65,70 @@ class DataMirror:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def epoch(self) -> int:
+    async def state(self) -> UUID | None:
         async with self._db.session(DataUse.SECURITY) as session:
-            return await session.scalar(select(func.max(DestroyedCopy.epoch))) or 0
+            return await session.scalar(select(DestroyedState.state))
 
-    async def record(self, happened: Destructions) -> None:
+    async def record(self, happened: Destructions, state: UUID | None) -> None:
         async with self._db.transaction(DataUse.SECURITY) as session:
-            if await session.scalar(select(DestroyedCopy.id).where(DestroyedCopy.epoch == happened.epoch).limit(1)):
-                return
-            for key_id in happened.key_ids:
-                session.add(DestroyedCopy(id=uuid7(), epoch=happened.epoch, key_id=key_id))
-            for subject_id in happened.subject_ids:
-                session.add(DestroyedCopy(id=uuid7(), epoch=happened.epoch, subject_id=subject_id))
+            for key_id in await _unknown(session, DestroyedCopy.key_id, happened.key_ids):
+                session.add(DestroyedCopy(id=uuid7(), key_id=key_id))
+            for subject_id in await _unknown(session, DestroyedCopy.subject_id, happened.subject_ids):
+                session.add(DestroyedCopy(id=uuid7(), subject_id=subject_id))
+            row = await session.get(DestroyedState, 1)
+            if row is not None:
+                row.state = state or row.state
+            elif state is not None:
+                session.add(DestroyedState(id=1, state=state))
 
-    async def since(self, epoch: int) -> list[Destructions]:
+    async def known(self) -> Destructions:
         async with self._db.session(DataUse.SECURITY) as session:
-            rows = (await session.scalars(select(DestroyedCopy).where(DestroyedCopy.epoch > epoch))).all()
-        return by_epoch(
-            ((row.epoch, row.key_id) for row in rows if row.key_id is not None),
-            ((row.epoch, row.subject_id) for row in rows if row.subject_id is not None),
+            rows = (await session.execute(select(DestroyedCopy.key_id, DestroyedCopy.subject_id))).all()
+        return Destructions(
+            frozenset(row.key_id for row in rows if row.key_id is not None),
+            frozenset(row.subject_id for row in rows if row.subject_id is not None),
         )
+
+
+async def _unknown(
+    session: AsyncSession, column: InstrumentedAttribute[UUID | None], ids: Iterable[UUID]
+) -> list[UUID]:
+    unknown = set(ids)
+    for some in in_lists(list(unknown)):
+        unknown.difference_update(await session.scalars(select(column).where(column.in_(some))))
+    return sorted(unknown)
 
 
 class LogMirror:
-    """One JSON line an epoch in `destroyed-keys.jsonl` of the log folder. A line cut short by a crash is no line."""
+    """JSON lines in `destroyed-keys.jsonl` of the log folder. A line cut short by a crash is no line."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "destroyed-keys.jsonl"
-        self._last: int | None = None
 
-    async def epoch(self) -> int:
-        """Read once: what a sibling appended since is at worst appended again."""
-        if self._last is None:
-            self._last = max((happened.epoch for happened in await self.since(0)), default=0)
-        return self._last
+    async def state(self) -> UUID | None:
+        return await asyncio.to_thread(self._state)
 
-    async def record(self, happened: Destructions) -> None:
-        line = json.dumps(
-            {
-                "epoch": happened.epoch,
-                "keys": [str(key_id) for key_id in happened.key_ids],
-                "subjects": [str(subject_id) for subject_id in happened.subject_ids],
-            }
-        )
-        await asyncio.to_thread(self._append, f"\n{line}\n".encode())
-        self._last = max(self._last or 0, happened.epoch)
+    def _state(self) -> UUID | None:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+                tail = file.read()
+        except FileNotFoundError:
+            return None
+        # Not the last state, but that of the last line: ids without one were told by a store of another history.
+        lines = [line for line in tail.split(b"\n") if line]
+        state = _parsed(lines[-1]).get("state") if lines else None
+        return UUID(state) if isinstance(state, str) else None
+
+    async def record(self, happened: Destructions, state: UUID | None) -> None:
+        lines: list[dict[str, object]] = []
+        if happened:
+            ids = {"keys": happened.key_ids, "subjects": happened.subject_ids}
+            lines.append({name: sorted(map(str, some)) for name, some in ids.items()})
+        # In a line of its own, and last: what a crash cuts off is missing in whole.
+        if state is not None:
+            lines.append({"state": str(state)})
+        await asyncio.to_thread(self._append, "".join(f"\n{json.dumps(line)}\n" for line in lines).encode())
 
     def _append(self, data: bytes) -> None:
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -108,22 +139,33 @@ class LogMirror:
         finally:
             os.close(handle)
 
-    async def since(self, epoch: int) -> list[Destructions]:
-        found = await asyncio.to_thread(lambda: list(self._lines()))
-        return sorted((each for each in found if each.epoch > epoch), key=lambda each: each.epoch)
+    async def known(self) -> Destructions:
+        return await asyncio.to_thread(self._known)
 
-    def _lines(self) -> Iterable[Destructions]:
+    def _known(self) -> Destructions:
+        keys: set[UUID] = set()
+        subjects: set[UUID] = set()
+        for line in self._lines():
+            try:
+                keys.update(UUID(text) for text in line.get("keys", ()))
+                subjects.update(UUID(text) for text in line.get("subjects", ()))
+            except (ValueError, TypeError, AttributeError):
+                continue
+        return Destructions(frozenset(keys), frozenset(subjects))
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
         try:
-            lines = self._path.read_text().splitlines()
+            with self._path.open("rb") as file:
+                for line in file:
+                    yield _parsed(line)
         except FileNotFoundError:
             return
-        for line in lines:
-            try:
-                read = json.loads(line)
-                yield Destructions(
-                    read["epoch"],
-                    tuple(UUID(text) for text in read["keys"]),
-                    tuple(UUID(text) for text in read["subjects"]),
-                )
-            except (ValueError, KeyError, TypeError):
-                continue
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """A line's object; an empty one for what is none."""
+    try:
+        read = json.loads(line)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}

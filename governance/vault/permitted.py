@@ -121,6 +121,8 @@ class Permitted:
         """
         async with self._data.session(DataUse.SECURITY) as session:
             version = await session.scalar(select(UseProjection.version)) or 0
+            if version <= await self._keys.uses_version():
+                return 0
             rows = (await session.scalars(select(UseRefusal))).all()
         by_subject: dict[UUID, list[UseRefusal]] = {}
         for row in rows:

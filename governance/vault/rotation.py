@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped
 from governance import clock, events
 from governance.datamap import METADATA, DataUse, KeysBase, Store, impersonal
 from governance.db import Database, UtcDateTime
-from governance.errors import KeyGone
+from governance.errors import KeyGone, SealBroken, VaultError
 from governance.ids import uuid7
 from governance.session_use import rewrapping
 from governance.vault import envelope
@@ -26,8 +26,8 @@ from governance.vault.columns import sealed_names
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, open_sealed
 
-GRACE = timedelta(hours=1)
-"""How long replaced keys of subjects stay: requests in flight and journals of dead processes may still be under them."""
+GRACE = timedelta(days=7)
+"""How long replaced keys of subjects stay at least: the journals of a dead machine may still be under them."""
 _BATCH = 32
 
 
@@ -138,14 +138,25 @@ async def _subjects(keys: KeyStore, data: Database, started_at: datetime) -> Asy
     yield 0
 
 
-async def retire(keys: KeyStore, data: Database) -> None:
-    """Destroy what has had its time: periods, and replaced keys once nothing is under them any more."""
-    over = await keys.replaced_keys_over()
-    for subject_id in set(over.values()):
-        await reseal(keys, data, subject_id)
-    if over:
-        await keys.destroy(over.keys())
-    await keys.expire()
+async def retire(keys: KeyStore, data: Database, oldest_backup: datetime | None) -> None:
+    """Destroy subjects' replaced keys once nothing needs them any more: no value here, and no backup of the data.
+
+    `oldest_backup`: when the oldest data backup that may still be restored was made; keys that were in use then stay.
+    """
+    by_subject: dict[UUID, list[UUID]] = {}
+    for key_id, subject_id in (await keys.replaced_keys_over(oldest_backup)).items():
+        by_subject.setdefault(subject_id, []).append(key_id)
+    ended: list[UUID] = []
+    for subject_id, key_ids in by_subject.items():
+        try:
+            await reseal(keys, data, subject_id)
+        except VaultError as error:
+            # Theirs stay, and the next round tries again: one damaged key must not keep everybody's.
+            await events.emit_async("vault:reseal:failed", {"type": type(error).__name__, "keys": len(key_ids)})
+            continue
+        ended += key_ids
+    if ended:
+        await keys.destroy(ended)
 
 
 async def reseal(keys: KeyStore, data: Database, subject_id: UUID) -> int:
@@ -194,4 +205,8 @@ async def _reseal_value(
         limit = (await keys.key(second)).key if second is not None else None
     except KeyGone:
         return None  # noise already
+    except SealBroken:
+        # It opens under no key: to keep its old key would keep everybody's.
+        await events.emit_async("vault:value:broken", {"table": str(table.name), "column": name, "row": str(row_id)})
+        return None
     return Sealed(envelope.seal(current, plain, context, limit=limit), column.type.kind)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """What is known of each stored key beside its secret, which rests in the key tree."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from uuid import UUID
@@ -60,6 +60,12 @@ def old_slot(slot: str) -> str:
 
 def period_slot(rule: str, begin: datetime) -> str:
     return f"period:{rule}:{begin:%Y-%m-%d}"
+
+
+def period_of(slot: str) -> tuple[str, datetime]:
+    """The rule and the begin that `period_slot` was given."""
+    _, rule, begin = slot.split(":")
+    return rule, datetime.fromisoformat(begin).replace(tzinfo=UTC)
 
 
 def object_slot(rule: str, object_id: UUID, basis: KeyBasis) -> str:

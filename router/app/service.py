@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,12 +13,13 @@ from redis.asyncio import Redis
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
 from governance import events
-from governance.datamap import DataUse, registry
+from governance.backup import registry as backups
+from governance.datamap import DataUse, Store, registry
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
 from governance.period import Period
-from governance.vault import upkeep
 from governance.vault.purpose import Actor, Bulk, states
+from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
 from router.app.stores import Stores, open_stores
@@ -72,9 +74,6 @@ class Service:
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
-        # Before anything is served: what a crash left half done is finished, what a restore revived is destroyed again.
-        await stores.keys.reconcile()
-        await stores.permitted.reconcile()
         if lost := await stores.keys.unreadable():
             _log.error("stored keys can't be opened: what they seal is unreadable", **lost)
             await events.emit_async("vault:keys:unreadable", lost)
@@ -121,7 +120,13 @@ class Service:
             )
         )
         self._start_mail()
-        self._start_task(upkeep.run(stores.keys, stores.data, Period.parse(settings.index_renewal)))
+        upkeep = Upkeep(
+            stores.keys,
+            stores.data,
+            index_renewal=Period.parse(settings.index_renewal),
+            oldest_backup=partial(backups.oldest, stores.keys.db, Store.DATA),
+        )
+        self._start_task(upkeep.run())
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

@@ -100,6 +100,9 @@ async def _open(settings: Settings, held: int) -> Stores:
     await channel.start()
     data.context["keys"] = keys
     permitted = Permitted(data, keys)
+    # Before anything is opened: what a crash left half done is finished, what a restore brought back is undone.
+    await keys.reconcile()
+    await permitted.reconcile()
     keys.openings.per_minute = settings.openings_per_minute
     StaffLog(keys)
     with suppress(KeyUnavailable):  # a root key that doesn't fit: who opened the stores says so, or asks why

@@ -5,6 +5,7 @@
 import governance.backup.registry
 import governance.vault.blind_index
 import governance.vault.channel_postgres
+import governance.vault.clock_watch
 import governance.vault.keys
 import governance.vault.mirrors
 import governance.vault.openings

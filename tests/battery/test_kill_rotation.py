@@ -72,7 +72,7 @@ async def judge(home: Path, urls: tuple[str, str], what: What) -> None:
     later = clock.now() + rotation.GRACE + timedelta(seconds=1)
     clock.install(lambda: later)
     try:
-        await rotation.retire(keys, data)
+        await rotation.retire(keys, data, None)
     finally:
         clock.install(None)
     assert {row["replaced"] for row in await keys.counts()} == {0}

@@ -30,14 +30,20 @@ def upgrade() -> None:
     op.create_table(
         "destroyed_copy",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
         sa.Column("subject_id", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destroyed_copy")),
     )
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_destroyed_copy_epoch"), ["epoch"], unique=False)
+        batch_op.create_index(batch_op.f("ix_destroyed_copy_key_id"), ["key_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_destroyed_copy_subject_id"), ["subject_id"], unique=False)
 
+    op.create_table(
+        "destroyed_state",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_destroyed_state")),
+    )
     op.create_table(
         "lease",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -290,8 +296,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
     op.drop_table("lease")
+    op.drop_table("destroyed_state")
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_destroyed_copy_epoch"))
+        batch_op.drop_index(batch_op.f("ix_destroyed_copy_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_destroyed_copy_key_id"))
 
     op.drop_table("destroyed_copy")
     op.drop_table("data_subject")

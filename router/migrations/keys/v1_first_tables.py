@@ -39,6 +39,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_blind_index_subject_id"), ["subject_id"], unique=False)
 
     op.create_table(
+        "clock_mark",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_clock_mark")),
+    )
+    op.create_table(
         "destroyed_key",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
@@ -82,6 +88,9 @@ def upgrade() -> None:
         "keys_epoch",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Uuid(), nullable=False),
+        sa.Column("told", sa.Integer(), nullable=False),
+        sa.Column("told_state", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_epoch")),
     )
     op.create_table(
@@ -195,6 +204,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_destroyed_key_epoch"))
 
     op.drop_table("destroyed_key")
+    op.drop_table("clock_mark")
     with op.batch_alter_table("blind_index", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_blind_index_subject_id"))
         batch_op.drop_index(batch_op.f("ix_blind_index_key_id"))

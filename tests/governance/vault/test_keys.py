@@ -1,11 +1,15 @@
 """Keys made, read and destroyed, on both databases."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, select
+from sqlalchemy.orm import make_transient
 
 from governance import clock
 from governance.datamap import DataUse, KeyBasis
@@ -14,17 +18,19 @@ from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver
 from governance.ids import uuid7
 from governance.period import Period
 from governance.vault import keyring as keyrings
-from governance.vault.destruction import Destructions, RootEpoch, Tombstone
+from governance.vault.blind_index import BlindIndex, EmailIndex
+from governance.vault.destruction import DestroyedKey, Destructions, KeysEpoch, RootEpoch, Tombstone
 from governance.vault.keys import KeyStore
 from governance.vault.keytree import ROOT, KeyNode
 from governance.vault.limits import Limit, Starts
+from governance.vault.mirrors import DestroyedCopy, DestroyedState
 from governance.vault.stored_key import StoredKey
 
 Stores = tuple[Database, KeyStore]
 
 
 def other_process(keys: KeyStore) -> KeyStore:
-    return KeyStore(keys.db, keys.keyring, mirrors=keys.mirrors)
+    return KeyStore(keys.db, keys.keyring, mirrors=keys.destroyed_list.mirrors)
 
 
 async def test_a_subject_key_is_committed_before_it_is_returned(stores: Stores) -> None:
@@ -178,7 +184,7 @@ async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         if line == "before mirrors":
-            patch.setattr(keys.mirrors[0], "record", die)
+            patch.setattr(keys.destroyed_list.mirrors[0], "record", die)
         else:
             patch.setattr(keys.keyring, "destroy", die)
         await keys.erase_subject(subject)
@@ -187,7 +193,35 @@ async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
     assert before not in await keys.keyring.root_ids()
     async with keys.db.session(DataUse.SECURITY) as session:
         assert await session.scalar(select(RootEpoch.destroyed_at).where(RootEpoch.root_id == before)) is not None
-    assert [await mirror.epoch() for mirror in keys.mirrors] == [await process.epoch()] * 2
+    assert await process.destroyed_list.is_told()
+    for mirror in keys.destroyed_list.mirrors:
+        known = await mirror.known()
+        assert known.subject_ids == {subject} and len(known.key_ids) == 1
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A key store as it was at one moment."""
+
+    root: bytes
+    rows: tuple[Any, ...]
+
+    @classmethod
+    async def of(cls, keys: KeyStore) -> "Copied":
+        async with keys.db.session(DataUse.SECURITY) as session:
+            classes = (KeyNode, StoredKey, DestroyedKey, Tombstone, KeysEpoch, BlindIndex)
+            rows = [row for each in classes for row in (await session.scalars(select(each))).all()]
+        return cls(await keys.export_root(), tuple(rows))
+
+    async def put_back(self, keys: KeyStore) -> None:
+        async with keys.db.transaction(DataUse.SECURITY) as session:
+            for table in reversed(StoredKey.metadata.sorted_tables):
+                await session.execute(delete(table))
+        async with keys.db.transaction(DataUse.SECURITY) as session:
+            for row in self.rows:
+                make_transient(row)
+                session.add(row)
+        await keys.adopt_root(self.root)
 
 
 async def test_what_a_restore_brings_back_is_destroyed_again(stores: Stores) -> None:
@@ -196,26 +230,84 @@ async def test_what_a_restore_brings_back_is_destroyed_again(stores: Stores) -> 
     subject, kept = uuid7(), uuid7()
     await keys.create_subject_key(kept)
     lost = await keys.create_subject_key(subject)
-    secret = await keys.export_root()
-    async with keys.db.session(DataUse.SECURITY) as session:
-        nodes = (await session.scalars(select(KeyNode))).all()
-        rows = (await session.scalars(select(StoredKey))).all()
+    await EmailIndex(keys).add("somebody@example.org", subject)
+    before = await Copied.of(keys)
     await keys.erase_subject(subject)
-    async with keys.db.transaction(DataUse.SECURITY) as session:
-        for table in reversed(StoredKey.metadata.sorted_tables):
-            await session.execute(delete(table))
-    async with keys.db.transaction(DataUse.SECURITY) as session:
-        for row in (*nodes, *rows):
-            await session.merge(row)
-    await keys.adopt_root(secret)
+    assert await EmailIndex(keys).find("somebody@example.org") is None
+    await before.put_back(keys)
     assert (await other_process(keys).key(lost.id)).key == lost  # the backup did bring it back
     process = other_process(keys)
+    assert await EmailIndex(process).find("somebody@example.org") == subject
     assert await process.reconcile() == [lost.id]
     with pytest.raises(KeyGone):
         await process.key(lost.id)
     assert await process.erased(subject)
+    assert await EmailIndex(process).find("somebody@example.org") is None
     assert await process.subject_key(kept)
     assert await process.reconcile() == []
+
+
+async def test_a_restored_store_that_destroys_before_it_looks_still_forgets_the_old_ones(stores: Stores) -> None:
+    """Its epochs bear the numbers of those that it doesn't know any more."""
+    _, keys = stores
+    people = [uuid7() for _ in range(4)]
+    for person in people:
+        await keys.create_subject_key(person)
+    before = await Copied.of(keys)
+    await keys.erase_subject(people[0])
+    await keys.erase_subject(people[1])
+    await before.put_back(keys)
+    careless = other_process(keys)
+    for person in people[2:]:
+        await careless.erase_subject(person)
+    assert await careless.subject_key(people[0])  # revived, and the numbers agree again
+    process = other_process(keys)
+    assert len(await process.reconcile()) == 2
+    for person in people:
+        assert await process.erased(person)
+        with pytest.raises(KeyGone):
+            await process.subject_key(person)
+    assert await process.destroyed_list.is_told()
+    for mirror in keys.destroyed_list.mirrors:
+        assert (await mirror.known()).subject_ids == set(people)
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_one_mirror_is_enough_and_learns_what_it_lost(stores: Stores, kept: int) -> None:
+    data, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    before = await Copied.of(keys)
+    await keys.erase_subject(subject)
+    log = keys.destroyed_list.mirrors[1]
+    if kept == 0:
+        log._path.unlink()  # type: ignore[attr-defined]
+    else:
+        async with data.transaction(DataUse.SECURITY) as session:
+            for table in (DestroyedCopy, DestroyedState):
+                await session.execute(delete(table))
+    await before.put_back(keys)
+    process = other_process(keys)
+    assert len(await process.reconcile()) == 1 and await process.erased(subject)
+    for mirror in keys.destroyed_list.mirrors:
+        assert (await mirror.known()).subject_ids == {subject}
+
+
+async def test_a_torn_line_of_the_log_is_no_line(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    await keys.erase_subject(subject)
+    log = keys.destroyed_list.mirrors[1]
+    path: Path = log._path  # type: ignore[attr-defined]
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole[:-cut])
+        assert (await log.known()).subject_ids <= {subject}
+        process = other_process(keys)
+        assert await process.reconcile() == []
+        assert await process.destroyed_list.is_told()
+        assert (await log.known()).subject_ids == {subject}
 
 
 @pytest.mark.parametrize("starts", [Starts.CREATION, Starts.YEAR_END])
@@ -389,15 +481,31 @@ async def test_thousands_of_keys_are_destroyed_again_after_a_restore(stores: Sto
     _, keys = stores
     await keys.create_subject_key(uuid7())
 
-    class Known:
-        async def epoch(self) -> int:
-            return 9
-
-        async def record(self, happened: Destructions) -> None: ...
-
-        async def since(self, epoch: int) -> list[Destructions]:
-            return [Destructions(9, tuple(uuid7() for _ in range(40_000)), ())] if epoch < 9 else []
-
-    process = KeyStore(keys.db, keys.keyring, mirrors=[Known()])
+    many = Destructions(frozenset(uuid7() for _ in range(40_000)), frozenset(uuid7() for _ in range(1000)))
+    for mirror in keys.destroyed_list.mirrors:
+        await mirror.record(many, uuid7())
+    process = other_process(keys)
     assert await process.reconcile() == []
-    assert await process.epoch() == 9
+    assert not await process.destroyed_list.missing() and await process.destroyed_list.is_told()
+    assert await process.erased(next(iter(many.subject_ids)))
+
+
+async def test_a_shorter_schedule_reaches_the_periods_that_are_there(stores: Stores) -> None:
+    _, keys = stores
+    now = clock.now()
+
+    def under(days: int) -> KeyStore:
+        limits = {"rule": Limit(Starts.CREATION, Period.parse(f"P{days}D"))}
+        return KeyStore(keys.db, keys.keyring, limits=limits)
+
+    async def ends_after() -> int:
+        async with keys.db.session(DataUse.SECURITY) as session:
+            at = (await session.scalars(select(StoredKey.expires_at).where(StoredKey.kind == "period"))).one()
+        assert at is not None
+        return (at.date() - now.date()).days
+
+    await under(30).limit_key("rule", KeyBasis.ERASABLE, None, uuid7(), now)
+    assert await ends_after() == 30
+    assert await under(90).shorten_periods() == 0  # a longer promise doesn't reach back
+    assert await under(7).shorten_periods() == 1
+    assert await ends_after() == 7

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -10,12 +11,13 @@ from sqlalchemy import func, select, update
 from governance import clock
 from governance.datamap import DataUse
 from governance.db import Database
-from governance.errors import KeyGone
+from governance.errors import Conflict, KeyGone, KeyUnavailable
 from governance.ids import uuid7
 from governance.vault import blind_index, envelope, rotation
 from governance.vault.blind_index import BlindIndex, EmailIndex
 from governance.vault.keys import KeyStore
 from governance.vault.rotation import What
+from governance.vault.sealed import Sealed
 from governance.vault.stored_key import StoredKey
 from tests.governance.vault.test_sealed import Note, add, load
 
@@ -57,7 +59,7 @@ async def test_subjects_get_new_keys_and_their_values_move(stores: Stores, monke
         assert await keys.key(before)  # what is in flight may still be under it
     later = clock.now() + rotation.GRACE + timedelta(seconds=1)
     monkeypatch.setattr(clock, "now", lambda: later)
-    await rotation.retire(keys, data)
+    await rotation.retire(keys, data, None)
     for before in old:
         with pytest.raises(KeyGone):
             await keys.key(before)
@@ -70,9 +72,89 @@ async def test_what_a_kill_left_under_a_replaced_key_moves_before_it_ends(
     data, keys = stores
     note = await add(stores, uuid7(), "words")
     await keys.replace_subject_keys(clock.now(), clock.now(), 10)  # and no value was moved
-    await rotation.retire(keys, data)
+    await rotation.retire(keys, data, None)
     assert await (await load(stores, note.id)).words.open(DataUse.SERVICE) == "words"
     assert [row["replaced"] for row in await keys.counts() if row["kind"] == "subject"] == [0]
+
+
+async def test_a_replaced_key_stays_while_a_backup_of_the_data_needs_it(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else everybody's values in older backups would be noise after a rotation."""
+    data, keys = stores
+    note = await add(stores, uuid7(), "words")
+    copied = note.words.envelope
+    made_at = clock.now()
+    await run(stores, What.SUBJECTS)
+    later = clock.now() + rotation.GRACE + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    key_id = envelope.key_ids(copied)[0]
+    await rotation.retire(keys, data, made_at)
+    assert await keys.key(key_id)
+    # A backup made after it was replaced holds nothing under it.
+    await rotation.retire(keys, data, later)
+    with pytest.raises(KeyGone):
+        await keys.key(key_id)
+
+
+async def test_a_person_is_erased_under_every_key_they_had(stores: Stores) -> None:
+    data, keys = stores
+    subject = uuid7()
+    await add(stores, subject, "words")
+    old = await keys.subject_key(subject)
+    await run(stores, What.SUBJECTS)
+    new = await keys.subject_key(subject)
+    assert set(await keys.erase_subject(subject)) == {old.id, new.id}
+    for each in (old, new):
+        with pytest.raises(KeyGone):
+            await keys.key(each.id)
+    assert data
+
+
+async def test_a_broken_value_keeps_no_old_key(stores: Stores, event_log: Path) -> None:
+    data, keys = stores
+    notes = [await add(stores, uuid7(), f"words {number}") for number in range(3)]
+    old = [envelope.key_ids(note.words.envelope)[0] for note in notes]
+    broken = bytearray(notes[1].words.envelope)
+    broken[-1] ^= 1
+    async with data.transaction(DataUse.SERVICE) as session:
+        words = Sealed(bytes(broken), str)
+        await session.execute(update(Note).where(Note.id == notes[1].id).values(words=words))
+    await keys.replace_subject_keys(clock.now(), clock.now(), 10)
+    await rotation.retire(keys, data, None)
+    for each in old:
+        with pytest.raises(KeyGone):
+            await keys.key(each)
+    for number in (0, 2):
+        assert await (await load(stores, notes[number].id)).words.open(DataUse.SERVICE) == f"words {number}"
+    assert event_log.read_text().count("vault:value:broken") == 1
+
+
+async def test_one_damaged_key_keeps_nobody_elses(
+    stores: Stores, event_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, keys = stores
+    notes = [await add(stores, uuid7(), "words") for _ in range(3)]
+    old = [envelope.key_ids(note.words.envelope)[0] for note in notes]
+    await keys.replace_subject_keys(clock.now(), clock.now(), 10)
+    reseal = rotation.reseal
+
+    async def damaged(keys: KeyStore, data: Database, subject_id: UUID) -> int:
+        if subject_id == notes[1].subject_id:
+            raise KeyUnavailable("a node is damaged")
+        return await reseal(keys, data, subject_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "reseal", damaged)
+        await rotation.retire(keys, data, None)
+    assert await keys.key(old[1])
+    for each in (old[0], old[2]):
+        with pytest.raises(KeyGone):
+            await keys.key(each)
+    assert "vault:reseal:failed" in event_log.read_text()
+    await rotation.retire(keys, data, None)
+    with pytest.raises(KeyGone):
+        await keys.key(old[1])
 
 
 async def test_a_rotation_goes_on_where_it_was(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +223,6 @@ async def test_the_index_is_renewed_without_opening_an_address(stores: Stores) -
 async def test_while_the_index_is_renewed_everybody_is_found_and_no_address_is_taken_twice(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from governance.errors import Conflict
-
     _, keys = stores
     monkeypatch.setattr(rotation, "_BATCH", 2)
     index = EmailIndex(keys)
@@ -189,6 +269,34 @@ async def test_an_entry_that_is_added_while_the_index_key_ends_is_found(
     await late.add("late@example.org", subject)
     assert renewed
     assert await EmailIndex(keys).find("late@example.org") == subject
+
+
+async def test_an_address_is_not_taken_twice_when_a_renewal_begins_between(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sign-ups at once: one read the index key before a renewal began, the other after."""
+    _, keys = stores
+    await people(keys, 1)
+    index, other = EmailIndex(KeyStore(keys.db, keys.keyring)), EmailIndex(keys)
+    first, second = uuid7(), uuid7()
+    for subject in (first, second):
+        await keys.create_subject_key(subject)
+    seal = blind_index.columns.seal
+    begun = False
+
+    async def begin_meanwhile(*given: object, **values: object) -> None:
+        nonlocal begun
+        await seal(*given, **values)  # type: ignore[arg-type]
+        if not begun:
+            begun = True
+            await keys.replace_service_key(EmailIndex.KEY)
+            await other.add("both@example.org", second)
+
+    monkeypatch.setattr(blind_index.columns, "seal", begin_meanwhile)
+    with pytest.raises(Conflict):
+        await index.add("both@example.org", first)
+    await run(stores, What.INDEX)
+    assert await other.find("both@example.org") == second
 
 
 async def test_an_index_key_waits_for_who_is_writing_under_it(stores: Stores) -> None:
