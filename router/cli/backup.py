@@ -18,8 +18,9 @@ from governance.backup.copy import Progress
 from governance.backup.registry import Backup
 from governance.datamap import Store
 from governance.db import Database
-from governance.errors import ConfigurationError, Rejected
+from governance.errors import ConfigurationError, KeyUnavailable, Rejected
 from governance.period import Period
+from governance.vault.keyring import Keyring
 from governance.vault.keyrings import open_keyring
 from governance.vault.keys import KeyStore
 from router.app.stores import opened
@@ -100,11 +101,10 @@ def create_(
     async def make() -> Backup:
         async with opened(Settings.load()) as stores:
             with _shown() as told:
-                order = create.Order(file, keep, await stores.keys.epoch(), told)
+                order = create.Order(file, keep, await stores.keys.destroyed_list.epoch(), told)
                 if store is Store.DATA:
                     return await create.create_data(order, stores.data, stores.keys.db)
-                root = await stores.keys.export_root()
-                return await create.create_keys(order, stores.keys.db, root, key_file, stores.settings.run_folder)
+                return await create.create_keys(order, stores.keys, key_file, stores.settings.run_folder)
 
     with _disk():
         made = asyncio.run(make())
@@ -155,7 +155,9 @@ def restore_(
     file: Annotated[Path, typer.Argument(help="The backup.")],
     store: StoreOption,
     key: Annotated[Path | None, typer.Option(help="Keys: the backup's key file; default FILE.key.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Restore what is unknown or expired all the same.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Restore what is unknown, expired or older than today's keys.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Put a backup in the place of a store, wholly or not at all; the service must be stopped."""
@@ -168,16 +170,23 @@ def restore_(
             source = asyncio.run(_restore(settings, file, store, key or expiry.key_file_of(file), lock, force=force))
         finally:
             os.close(lock)
+    waits = asyncio.run(_reconcile(settings))
     if as_json:
-        print_json(
-            {"store": store.value, "path": str(file.absolute()), "sha256": source.sha256, "known": bool(source.known)}
-        )
+        row = {"store": store.value, "path": str(file.absolute()), "sha256": source.sha256, "known": bool(source.known)}
+        print_json(row | {"reconciled": waits is None, "waits_for": waits})
     else:
-        out.print(
-            f"The {store.value} store is the backup's now. Start the service before any other command: it destroys again "
-            "what was destroyed since.",
-            soft_wrap=True,
-        )
+        undone = "What was destroyed since it was made is destroyed again." if waits is None else waits
+        out.print(f"The {store.value} store is the backup's now. {undone}", markup=False, soft_wrap=True)
+
+
+async def _reconcile(settings: Settings) -> str | None:
+    """Opening the stores undoes what the restore brought back; why that can't be yet, where it can't."""
+    try:
+        async with opened(settings):
+            return None
+    except (ConfigurationError, KeyUnavailable) as error:
+        # Nothing opens the stores until it is mended, and whoever opens them then begins with it.
+        return f"What was destroyed since isn't destroyed again yet. {error}"
 
 
 async def _restore(
@@ -196,10 +205,20 @@ async def _restore(
     secret = container.read_key(key)
     keyring = await open_keyring(settings)
     try:
+        if rows and not force:
+            await _check_loss(settings, keyring, file)
         await restore.restore_keys(source, settings.key_store(), lock, settings.run_folder, secret, adopt, rows)
     finally:
         await keyring.aclose()
     return source
+
+
+async def _check_loss(settings: Settings, keyring: Keyring, file: Path) -> None:
+    database = Database(settings.key_store())
+    try:
+        await restore.check_loss(KeyStore(database, keyring), file)
+    finally:
+        await database.aclose()
 
 
 async def _registered(settings: Settings) -> list[Backup]:

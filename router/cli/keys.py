@@ -1,10 +1,14 @@
 """`valueapi keys`: the keys that values are sealed under (API keys are under `accounts`)."""
 
 import asyncio
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
+from governance.backup.receipt import Receipt, receipts
+from governance.period import Period
 from governance.vault import rotation
 from governance.vault.rotation import Progress, What
 from router.app.stores import opened
@@ -55,6 +59,42 @@ def status(as_json: Json = False) -> None:
         table(told[part], False)
 
 
+@app.command("destroyed")
+@verb()
+def destroyed(
+    key_ids: Annotated[list[UUID] | None, typer.Argument(help="Ids of destroyed keys; default: the last ones.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the last ones.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Destroyed keys: from when that is real, and until when backups or old copies still know of them."""
+
+    async def read() -> list[Receipt]:
+        settings = Settings.load()
+        async with opened(settings) as stores:
+            ids = key_ids or await stores.keys.last_destroyed(limit)
+            return await receipts(stores.keys, ids, Period.parse(settings.index_renewal))
+
+    def moment(at: datetime | None) -> str | None:
+        return at.isoformat(timespec="seconds") if at is not None else None
+
+    found = sorted(asyncio.run(read()), key=lambda each: each.destroyed.destroyed_at, reverse=True)
+    table(
+        [
+            {
+                "key": str(each.destroyed.key_id),
+                "kind": each.destroyed.kind,
+                "destroyed": moment(each.destroyed.destroyed_at),
+                "real_from": moment(each.destroyed.real_at),
+                "in_key_backups_until": moment(each.backup_until),
+                "address_confirmable_until": moment(each.confirmable_until),
+                "limit": each.destroyed.limit,
+            }
+            for each in found
+        ],
+        as_json,
+    )
+
+
 @app.command("rotate")
 @verb()
 def rotate(what: What, as_json: Json = False) -> None:
@@ -75,6 +115,10 @@ def rotate(what: What, as_json: Json = False) -> None:
     if as_json:
         print_json({"what": what.value, "rewrapped": done.total})
     elif what is What.SUBJECTS:
-        out.print(f"{done.total} keys replaced; the old ones are destroyed after {rotation.GRACE}, by the service.")
+        out.print(
+            f"{done.total} keys replaced. The service destroys the old ones after {rotation.GRACE.days} days, but none that a "
+            "data backup still needs: `valueapi backup list`.",
+            soft_wrap=True,
+        )
     else:
         out.print(f"{done.total} rewrapped; the old key is destroyed.")

@@ -78,7 +78,7 @@ async def act(action: str, urls: dict[str, str], home: str, out: str, *, force: 
     if action == "create data":
         await create.create_data(order, data, keys_db)
     elif action == "create keys":
-        await create.create_keys(order, keys_db, await keys.export_root(), key_file_of(file), run_folder)
+        await create.create_keys(order, keys, key_file_of(file), run_folder)
     else:
         rows = await registry.rows(keys_db)
         await data.aclose()

@@ -15,6 +15,7 @@ from governance.backup.expiry import key_file_of
 from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database
 from governance.errors import Conflict, KeyUnavailable, Rejected, SealBroken
+from governance.ids import uuid7
 from governance.mail.outbox import OutboxMail
 from governance.subjects import DataSubject
 from governance.vault.keyring_file import FileKeyring
@@ -111,7 +112,7 @@ async def test_a_key_backup_outlives_the_loss_of_everything(stores: Stores, tmp_
     out, key_file = tmp_path / "k", tmp_path / "apart" / "k.key"
     key_file.parent.mkdir()
     run_folder = tmp_path / "run"
-    made = await create.create_keys(order(out), keys.db, await keys.export_root(), key_file, run_folder)
+    made = await create.create_keys(order(out), keys, key_file, run_folder)
     wanted = await everything(keys.db, Store.KEYS, but=("backup", "key_node"))
     assert key_file.stat().st_mode & 0o777 == 0o600 and out.stat().st_mode & 0o777 == 0o600
     for needle in (str(subject).encode(), subject.bytes, subject.hex.encode(), await keys.export_root()):
@@ -135,12 +136,85 @@ async def test_a_key_backup_outlives_the_loss_of_everything(stores: Stores, tmp_
     await restored.db.aclose()
 
 
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_a_key_backup_made_while_keys_are_destroyed_opens(
+    stores: Stores, tmp_path: Path, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root's key is another one after each destruction: what is exported may not be the copy's own."""
+    _, plain = stores
+    keys = RootedKeys(plain.db, plain.keyring)
+    sealed = await keys.seal(b"secret")
+    victims = [uuid7() for _ in range(times)]
+    for victim in victims:
+        await keys.create_subject_key(victim)
+    copy = create.copy_store
+
+    async def destroy_first(*given: object) -> None:
+        if victims:
+            await keys.erase_subject(victims.pop())
+        await copy(*given)  # type: ignore[arg-type]
+        if victims:
+            await keys.erase_subject(victims.pop())
+
+    monkeypatch.setattr(create, "copy_store", destroy_first)
+    out = tmp_path / "k"
+    await create.create_keys(order(out), keys, key_file_of(out), tmp_path / "run")
+    assert victims == [] or not keys.db.sqlite  # there the root key isn't replaced with each, and opens any copy
+    rows = await registry.rows(keys.db)
+    await keys.db.aclose()
+    lock = in_use.alone(tmp_path / "run")
+    source = restore.choose(out, Store.KEYS, rows, force=False)
+    key, adopt = read_key(key_file_of(out)), adopter(keys.keyring)
+    await restore.restore_keys(source, url_of(keys.db), lock, tmp_path / "run", key, adopt, rows)
+    os.close(lock)
+    restored = RootedKeys(Database(url_of(keys.db)), keys.keyring)
+    assert await restored.open(sealed) == b"secret"
+    await restored.db.aclose()
+
+
+async def test_a_copy_without_its_root_is_no_backup(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    copy = create.copy_store
+
+    async def destroy_first(*given: object) -> None:
+        victim = uuid7()
+        await keys.create_subject_key(victim)
+        await keys.erase_subject(victim)
+        await copy(*given)  # type: ignore[arg-type]
+
+    async def ended(_: bytes) -> bytes:
+        raise KeyUnavailable("the root key of the copy was destroyed meanwhile")
+
+    monkeypatch.setattr(create, "copy_store", destroy_first)
+    monkeypatch.setattr(create, "_TRIES", 3)
+    monkeypatch.setattr(keys, "open_root", ended)
+    with pytest.raises(Conflict, match="try again"):
+        await create.create_keys(order(tmp_path / "k"), keys, tmp_path / "k.key", tmp_path / "run")
+    assert await registry.rows(keys.db) == []
+    assert not (tmp_path / "k").exists() and not (tmp_path / "k.key").exists()
+
+
+async def test_a_whole_key_store_is_not_replaced_by_an_older_one(stores: Stores, tmp_path: Path) -> None:
+    """What was sealed since the backup would be lost; a store that doesn't open has nothing to lose."""
+    _, keys = stores
+    await keys.create_subject_key(uuid7())
+    out = tmp_path / "k"
+    await create.create_keys(order(out), keys, key_file_of(out), tmp_path / "run")
+    await restore.check_loss(keys, out)
+    await keys.create_subject_key(uuid7())
+    with pytest.raises(Rejected, match="holds 1 keys that are newer"):
+        await restore.check_loss(keys, out)
+    await restore.check_loss(KeyStore(keys.db, FileKeyring.create(tmp_path / "other" / "root.key")), out)
+
+
 async def test_a_wrong_key_or_an_altered_backup_changes_nothing(stores: Stores, tmp_path: Path) -> None:
     _, plain = stores
     keys = RootedKeys(plain.db, plain.keyring)
     sealed = await keys.seal(b"secret")
     out = tmp_path / "k"
-    await create.create_keys(order(out), keys.db, await keys.export_root(), key_file_of(out), tmp_path / "run")
+    await create.create_keys(order(out), keys, key_file_of(out), tmp_path / "run")
     before = await everything(keys.db, Store.KEYS)
     rows = await registry.rows(keys.db)
     await keys.db.aclose()
@@ -166,7 +240,7 @@ async def test_a_key_restore_keeps_what_the_registry_knows_today(stores: Stores,
     keys = RootedKeys(plain.db, plain.keyring)
     await keys.export_root()
     out, run_folder = tmp_path / "k", tmp_path / "run"
-    await create.create_keys(order(out), keys.db, await keys.export_root(), key_file_of(out), run_folder)
+    await create.create_keys(order(out), keys, key_file_of(out), run_folder)
     await create.create_data(order(tmp_path / "d"), data, keys.db)
     rows = await registry.rows(keys.db)
     await keys.db.aclose()
@@ -187,7 +261,7 @@ async def test_a_backup_overwrites_nothing(stores: Stores, tmp_path: Path) -> No
         await create.create_data(order(tmp_path / "b"), data, keys.db)
     (tmp_path / "k.key").write_text("there")
     with pytest.raises(Conflict):
-        await create.create_keys(order(tmp_path / "k"), keys.db, b"r" * 32, tmp_path / "k.key", tmp_path / "run")
+        await create.create_keys(order(tmp_path / "k"), keys, tmp_path / "k.key", tmp_path / "run")
     assert (tmp_path / "b").read_text() == (tmp_path / "k.key").read_text() == "there"
     assert await registry.rows(keys.db) == [] and not (tmp_path / "k").exists()
 

@@ -35,7 +35,7 @@ async def backups(stores: Stores, folder: Path) -> None:
     await create.create_data(create.Order(folder / "d", timedelta(days=90), 1), data, keys.db)
     at(1)
     order = create.Order(folder / "k", timedelta(days=30), 1)
-    await create.create_keys(order, keys.db, b"r" * 32, key_file_of(folder / "k"), folder / "run")
+    await create.create_keys(order, keys, key_file_of(folder / "k"), folder / "run")
 
 
 async def states(keys: KeyStore) -> dict[str, str]:
