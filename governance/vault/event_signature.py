@@ -1,4 +1,5 @@
-"""Signs the event log, line by line, with Ed25519 (RFC 8032) under a service key; `log/events.pub` has the public key.
+"""Signs the event log, line by line, with Ed25519 (RFC 8032) under a service key; `log/events.pub` has the public keys,
+the newest last: a key store restored from before its first event makes a key of its own.
 
 Until the transparency log takes the events over: a signature shows that a line is ours and whole, not that none is
 missing.
@@ -30,16 +31,19 @@ class Verified:
 async def sign_events(keys: KeyStore, folder: Path) -> None:
     """Sign what is emitted from now on, and leave the public key beside the log."""
     key = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
-    public, text = folder / PUBLIC, base64.b64encode(key.public_key().public_bytes_raw()).decode() + "\n"
-    # Every command comes by here: a file that is right already isn't emptied under who reads it.
-    if not (public.exists() and public.read_text() == text):
-        public.write_text(text)
+    public, text = folder / PUBLIC, base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    # Every command comes by here: a file that is right already isn't written to under who reads it.
+    if not (public.exists() and text in public.read_text().split()):
+        with public.open("a") as file:
+            file.write(text + "\n")
     events.sign_with(lambda line: base64.b64encode(key.sign(line)).decode())
 
 
 def verify(folder: Path) -> Verified:
-    """Check every line of a log folder against its public key; needs no key store."""
-    key = Ed25519PublicKey.from_public_bytes(base64.b64decode((folder / PUBLIC).read_text()))
+    """Check every line of a log folder against its public keys; needs no key store."""
+    keys = [
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(each)) for each in (folder / PUBLIC).read_text().split()
+    ]
     signed = unsigned = broken = 0
     for file in sorted(folder.glob("events*.jsonl")):
         for line in file.read_bytes().splitlines():
@@ -47,9 +51,16 @@ def verify(folder: Path) -> Verified:
             if signature is None:
                 unsigned += 1
                 continue
-            try:
-                key.verify(base64.b64decode(signature, validate=True), plain)
+            if any(_fits(key, signature, plain) for key in keys):
                 signed += 1
-            except (InvalidSignature, ValueError):
+            else:
                 broken += 1
     return Verified(signed, unsigned, broken)
+
+
+def _fits(key: Ed25519PublicKey, signature: str, plain: bytes) -> bool:
+    try:
+        key.verify(base64.b64decode(signature, validate=True), plain)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -42,3 +42,16 @@ async def test_another_process_signs_with_the_same_key(stores: Stores, event_log
     await sign_events(KeyStore(keys.db, keys.keyring), event_log.parent)
     events.emit("test:line:two", {})
     assert verify(event_log.parent) == Verified(signed=2, unsigned=0, broken=0)
+
+
+async def test_lines_from_before_a_key_store_was_restored_are_still_ours(stores: Stores, event_log: Path) -> None:
+    """A copy from before the first event lacks its key, and makes another."""
+    keys, folder = stores[1], event_log.parent
+    await sign_events(keys, folder)
+    events.emit("test:line:one", {})
+    await keys.destroy([(await keys.service_key("events")).id])
+    await sign_events(KeyStore(keys.db, keys.keyring), folder)
+    events.emit("test:line:two", {})
+    assert verify(folder) == Verified(signed=2, unsigned=0, broken=0)
+    (folder / "events.pub").write_text((folder / "events.pub").read_text().splitlines()[-1])
+    assert verify(folder) == Verified(signed=1, unsigned=0, broken=1)
