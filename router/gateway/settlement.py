@@ -44,7 +44,7 @@ class Settlement:
         call = self._admitted.call
         if usage.estimated:
             # A base64 image is long and few tokens: no estimate exceeds what the model can read.
-            usage = replace(usage, input_tokens=min(usage.input_tokens, self._admitted.model.context_window))
+            usage = replace(usage, input_tokens=min(usage.input_tokens, self._admitted.input_tokens_most))
         charge = 0 if free or route is None else route.price.charge_microcredits(usage)
         event = MeterEvent(
             request_id=call.id,
