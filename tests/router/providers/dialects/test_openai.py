@@ -55,6 +55,38 @@ def test_peek_reads_what_routing_needs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [
+        (CHAT, "max_output_tokens"),
+        (COMPLETIONS, "max_completion_tokens"),
+        (COMPLETIONS, "max_output_tokens"),
+        (EMBEDDINGS, "max_tokens"),
+        (RESPONSES, "max_tokens"),
+        (RESPONSES, "max_completion_tokens"),
+    ],
+)
+def test_a_limit_that_the_endpoint_does_not_honour_is_refused(endpoint: Endpoint, name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        dialect.peek(endpoint, body(**{name: 1}), {})
+    assert (caught.value.param, caught.value.code, caught.value.status) == (name, "unknown_field", 400)
+    assert dialect.peek(endpoint, body(**{name: None}), {}).max_output_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "limit"),
+    [
+        (CHAT, {"max_tokens": 9, "max_completion_tokens": 5}, 9),
+        (CHAT, {"max_completion_tokens": 5}, 5),
+        (CHAT, {"max_completion_tokens": 5, "prediction": {"type": "content", "content": "x"}}, None),
+        (COMPLETIONS, {"max_tokens": 5}, 5),
+        (RESPONSES, {"max_output_tokens": 5}, 5),
+    ],
+)
+def test_the_limit_that_counts(endpoint: Endpoint, fields: dict[str, Any], limit: int | None) -> None:
+    assert dialect.peek(endpoint, body(**fields), {}).max_output_tokens == limit
+
+
+@pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"model": 5}, "model"),
