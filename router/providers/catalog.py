@@ -95,6 +95,7 @@ class Provider:
     simulator: bool
     aggregator: bool
     slugs: Mapping[str, tuple[str, ...]]
+    output_limit: str | None
     data_policy: DataPolicy
     policy_note: str
     inactive: str | None
@@ -223,6 +224,7 @@ def _provider(
         simulator=spec.simulator,
         aggregator=spec.aggregator,
         slugs=MappingProxyType(dict(spec.slugs)),
+        output_limit=spec.output_limit,
         data_policy=policy,
         policy_note=note,
         inactive=inactive,

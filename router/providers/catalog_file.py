@@ -72,6 +72,8 @@ class ProviderSpec(_Strict):
     aggregator: bool = False
     # Our provider ids in the aggregator's own spelling, so that `ignore` can be sent on.
     slugs: dict[ProviderId, tuple[ProviderId, ...]] = {}
+    # The only one of a chat's two output limits that it honours, where it doesn't honour both.
+    output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
     data_policy: PolicySpec | None = None
 
     @model_validator(mode="after")
@@ -84,6 +86,8 @@ class ProviderSpec(_Strict):
             raise ValueError("key is missing")
         if self.aggregator and self.dialect is not Dialect.OPENAI:
             raise ValueError("aggregator: true needs dialect: openai, where constraints can be sent on")
+        if self.output_limit is not None and self.dialect is not Dialect.OPENAI:
+            raise ValueError("output_limit is for dialect: openai, which has two names for it")
         if self.slugs and not self.aggregator:
             raise ValueError("slugs are for an aggregator")
         return self

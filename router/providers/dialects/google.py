@@ -152,7 +152,17 @@ _TEXT_TOOLS: Final = frozenset({"functionDeclarations", "function_declarations"}
 _DOUBT: Final = base.doubt(
     {
         *("inline", "file", "blob", "data", "mime", "uri", "url", "media", "image", "audio", "video", "speech"),
-        *("document", "spreadsheet", "part_", "partM", "code_execution", "codeExecution", "computer", "tool_", "toolCall"),
+        *(
+            "document",
+            "spreadsheet",
+            "part_",
+            "partM",
+            "code_execution",
+            "codeExecution",
+            "computer",
+            "tool_",
+            "toolCall",
+        ),
         *("toolResponse", "retrieval", "google", "enterprise", "parallel", "exa", "mcp"),
     }
 )

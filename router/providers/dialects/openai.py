@@ -49,7 +49,7 @@ _STORES: Final = (Endpoint.CHAT, Endpoint.RESPONSES)
 _USAGE_ON_ASKING: Final = (Endpoint.CHAT, Endpoint.COMPLETIONS)
 
 # JSON that the provider takes as data: schemas and arguments may use any field name.
-_OPAQUE: Final = frozenset({"parameters", "schema", "arguments", "metadata", "input_schema", "output_schema"})
+OPAQUE: Final = frozenset({"parameters", "schema", "arguments", "metadata", "input_schema", "output_schema"})
 _STATE_FIELDS: Final = frozenset(
     {"file_id", "file_ids", "vector_store_ids", "container_id", "comparison_response_id", "skill_id"}
 )
@@ -57,7 +57,7 @@ _STATE_TYPES: Final = frozenset(
     {"item_reference", "file_search", "code_interpreter", "container_auto", "container_reference", "skill_reference"}
 )
 _SEARCHES: Final = "web_search"
-_NESTED: Final = _STATE_FIELDS | {
+NESTED: Final = _STATE_FIELDS | {
     *("type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
 }
 _SHORTEST_CACHE: Final = "30m"
@@ -125,7 +125,7 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         raise NotOffered("prompt", base.STATE)  # a stored prompt template; elsewhere `prompt` is the text itself
     if _SUSPECT.search(scan.data) is None:
         return
-    for node in base.objects(scan.tree(_NESTED), _OPAQUE):
+    for node in base.objects(scan.tree(NESTED), OPAQUE):
         for field in _STATE_FIELDS & node.keys():
             if node[field] is not None:
                 raise NotOffered(field, base.STATE)
@@ -166,7 +166,7 @@ _DOUBT: Final = base.doubt(_MEDIA_FIELDS, TEXT_TYPES)
 def beyond_text(endpoint: Endpoint, scan: Scan) -> bool:
     if _DOUBT.search(scan.data) is None:
         return False
-    return base.not_text(scan.tree(_NESTED | _MEDIA_FIELDS | {"output"}), _OPAQUE, _MEDIA_FIELDS, TEXT_TYPES)
+    return base.not_text(scan.tree(NESTED | _MEDIA_FIELDS | {"output"}), OPAQUE, _MEDIA_FIELDS, TEXT_TYPES)
 
 
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
@@ -175,9 +175,24 @@ def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
         edits.append(put("model", "model", policy.upstream_model))
     store = base.store_edit(scan, policy, explicit=endpoint in _STORES)
     edits += store
-    if store and endpoint is Endpoint.CHAT and "metadata" in scan:
+    if (store or policy.aggregator) and endpoint is Endpoint.CHAT and "metadata" in scan:
         edits.append(remove("metadata", "metadata"))
+    if endpoint is Endpoint.CHAT:
+        edits += _output_limit(scan, policy)
     return edits + _user(scan, policy) + _cache(scan, policy) + _stream_options(scan, policy)
+
+
+def _output_limit(scan: Scan, policy: Policy) -> list[Edit]:
+    """A limit under a name that the provider doesn't know would bind nobody."""
+    wanted = policy.output_limit
+    if wanted is None:
+        return []
+    [other] = (name for name in _HONOURED[Endpoint.CHAT] if name != wanted)
+    value = scan.value(other)
+    if value is None:
+        return []
+    moved = [put("output-limit", wanted, value)] if scan.value(wanted) is None else []
+    return [*moved, remove("output-limit", other)]
 
 
 def _user(scan: Scan, policy: Policy) -> list[Edit]:

@@ -30,7 +30,10 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request, stripped of its dialect. `referenced` counts tokens of what it names by an address. `forced` names a tool, or is `*` for any, or `-` for none."""
+    """A request, stripped of its dialect. `forced` names a tool, or is `*` for any, or `-` for none.
+
+    `referenced` counts the tokens of what it names by an address.
+    """
 
     last_user: str
     system: str = ""

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 
 from router.providers.simulator.brain import Answer, Prompt, Tokens, Tool, answer, input_tokens
 from router.providers.simulator.faults import Fault
-from router.providers.simulator.reading import Refused, first, joined, mapping, mappings, number, referenced, text, texts
+from router.providers.simulator.reading import (
+    Refused,
+    first,
+    joined,
+    mapping,
+    mappings,
+    number,
+    referenced,
+    text,
+    texts,
+)
 from router.providers.simulator.reply import JSON_TYPE, Reply, Shapes, dumps, events, plain
 
 MODELS = ("sim-gemini",)

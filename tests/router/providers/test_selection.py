@@ -31,7 +31,7 @@ def route(
 ) -> Route:
     base = parse_url(f"https://{name}.example", dialect)
     aggregator = slugs is not None
-    provider = Provider(name, dialect, base, Secret("k"), None, False, aggregator, slugs or {}, policy, "", None)
+    provider = Provider(name, dialect, base, Secret("k"), None, False, aggregator, slugs or {}, None, policy, "", None)
     shown = downstream_unknown(policy) if aggregator else policy
     model = Model("m", 1000, 100, ())
     return Route(provider, base, Secret("k"), "up", dialect, endpoints, Price(Rates(1, 1, 1, 1)), shown, model)

@@ -169,6 +169,31 @@ def test_cache_fields() -> None:
     assert sent["prompt_cache_retention"] == "in_memory" and "prompt_cache_options" not in sent
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted", "sent"),
+    [
+        ({"max_completion_tokens": 5}, "max_tokens", {"max_tokens": 5}),
+        ({"max_completion_tokens": 5, "max_tokens": None}, "max_tokens", {"max_tokens": 5}),
+        ({"max_completion_tokens": 5, "max_tokens": 4}, "max_tokens", {"max_tokens": 4}),
+        ({"max_tokens": 5}, "max_completion_tokens", {"max_completion_tokens": 5}),
+        ({"max_tokens": 5}, "max_tokens", {"max_tokens": 5}),
+        ({"max_completion_tokens": 5}, None, {"max_completion_tokens": 5}),
+    ],
+)
+def test_the_output_limit_goes_under_the_name_that_is_honoured(
+    given: dict[str, Any], wanted: str | None, sent: dict[str, Any]
+) -> None:
+    out, names = edited(body(**given), Policy("up-1", None, output_limit=wanted))
+    assert {name: value for name, value in out.items() if name.startswith("max_")} == sent
+    assert ("output-limit" in names) is (given != sent)
+
+
+def test_an_aggregator_gets_no_metadata() -> None:
+    given = {"store": False, "metadata": {"a": "b"}}
+    assert "metadata" in edited(body(**given))[0]
+    assert "metadata" not in edited(body(**given), Policy("up-1", None, aggregator=True))[0]
+
+
 def test_provider_is_removed_or_set_for_an_aggregator() -> None:
     assert "provider" not in edited(body(provider={"zdr": True}))[0]
     sent, names = edited(body(provider={"only": ["x"]}), Policy("up-1", None, upstream_provider={"zdr": True}))
