@@ -272,7 +272,7 @@ def _declared(spec: PolicySpec) -> DataPolicy:
         cache_ttl_seconds=spec.cache_ttl_seconds,
         regions=spec.regions,
         headquarters=spec.headquarters,
-        certifications=spec.certifications,
+        certifications=None if spec.certifications == "unknown" else spec.certifications,
         policy_url=spec.policy_url,
         transfer_mechanism=spec.transfer_mechanism,
         checked=spec.checked,
@@ -291,7 +291,7 @@ def downstream_unknown(own: DataPolicy) -> DataPolicy:
         cache_ttl_seconds=None,
         regions=(),
         headquarters=None,
-        certifications=(),
+        certifications=None,
     )
 
 
