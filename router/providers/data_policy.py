@@ -3,7 +3,8 @@
 None means *unknown*, and unknown always counts as the worst: trains, retains, satisfies no region, headquarters or
 certification. A cache is retention: one that may outlive an hour, or whose lifetime isn't known, counts as long as it
 may live. What a provider's memory loses within the hour doesn't count, or no provider at all would keep nothing; a
-request can't make it longer, since longer caches are removed or refused where nothing may be kept. The texts here go into response headers and `/v1/models`.
+request can't make it longer, since longer caches are removed or refused where nothing may be kept. The texts here go
+into response headers and `/v1/models`.
 """
 
 from collections.abc import Mapping
