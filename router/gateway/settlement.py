@@ -57,6 +57,7 @@ class Settlement:
             provider=route.provider.id if route is not None else "",
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
             output_tokens=usage.output_tokens,
             estimated=usage.estimated,
             charge_microcredits=charge,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from governance.vault.keys import KeyStore
+from router.providers.catalog import Price, Rates
+from router.providers.usage import Usage
 from tests.router.billing.book import Flaky
 from tests.router.gateway.rig import CHAT, CONTEXT, MODEL, PRICE, rigged
 from tests.router.gateway.scripted import says, serving
@@ -85,3 +87,16 @@ async def test_an_account_in_debt_is_refused_at_once(tmp_path: Path, ledger: Led
         assert (await rig.usage()).charge_microcredits > 100_000_000
         assert (await rig.ask().done()).status == 402
         assert server.connections == 1 and len(server.bodies) == 1
+
+
+async def test_a_charge_can_be_computed_again_from_its_row(tmp_path: Path, ledger: Ledger) -> None:
+    details = {"cached_tokens": 100, "cache_write_tokens": 300}
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 50, "prompt_tokens_details": details}
+    told = answer({"choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}], "usage": usage})
+    async with serving(says(told)) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        assert (await rig.ask().done()).status == 200
+        row = await rig.usage()
+        price = Price(Rates(**PRICE))
+        used = Usage(row.input_tokens, row.cached_input_tokens, row.output_tokens, False, row.cache_write_tokens)
+        assert (row.cache_write_tokens, row.charge_microcredits) == (300, price.charge_microcredits(used))
+        assert row.charge_microcredits == 600 + 10 + 375 + 200
