@@ -89,6 +89,7 @@ class _Rest(msgspec.Struct, array_like=True, frozen=True):
     outcome: str
     ip: str | None
     user_agent: str | None
+    cache_write_tokens: int = 0  # last, and absent in a record that an earlier version left
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -110,7 +111,7 @@ def seal_record(event: MeterEvent, lease_id: UUID, money_key: Key, subject_key: 
     rest = _Rest(
         event.api_key_id, event.at_ms, event.endpoint, event.model, event.provider, event.input_tokens,
         event.cached_input_tokens, event.output_tokens, event.estimated, event.latency_ms, event.first_byte_ms,
-        event.status, event.outcome, event.ip, event.user_agent,
+        event.status, event.outcome, event.ip, event.user_agent, event.cache_write_tokens,
     )  # fmt: skip
     first = envelope.seal(money_key, money, b"jrnA" + record_id)
     second = envelope.seal(subject_key or money_key, _encoder.encode(rest), b"jrnB" + record_id)

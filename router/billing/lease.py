@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import BigInteger, String, Table, Uuid, bindparam, delete, func, select, update
@@ -41,43 +41,32 @@ class LeaseState(StrEnum):
     CLOSED = "closed"
 
 
+def _account(kind: Any, seal_id: int, category: str, **options: Any) -> Mapped[Any]:
+    return declared(kind, seal_id, category, _USES, retention="lease", on_erasure=OnErasure.DELETE, **options)
+
+
+def _house(kind: Any, seal_id: int, **options: Any) -> Mapped[Any]:
+    """What names a process of ours, and nobody."""
+    return declared(
+        kind, seal_id, "system.operations", _USES,
+        retention="lease", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL, **options,
+    )  # fmt: skip
+
+
 class Lease(Base):
     """Credits put aside for one account by one process. `folder_id` says whose journal folder covers it."""
 
     __tablename__ = "lease"
 
-    id: Mapped[UUID] = declared(
-        Uuid, 330, "system.operations", _USES, primary_key=True,
-        retention="lease", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    account_id: Mapped[UUID] = declared(
-        Uuid, 331, "user.unique_id.pseudonymous", _USES, index=True, retention="lease", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    process_id: Mapped[UUID] = declared(
-        Uuid, 332, "system.operations", _USES, index=True,
-        retention="lease", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    folder_id: Mapped[UUID] = declared(
-        Uuid, 333, "system.operations", _USES,
-        retention="lease", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    amount: Mapped[int] = declared(
-        BigInteger, 334, "user.financial", _USES, retention="lease", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    remaining: Mapped[int] = declared(
-        BigInteger, 335, "user.financial", _USES, retention="lease", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    state: Mapped[str] = declared(
-        String(8), 336, "system.operations", _USES, index=True,
-        retention="lease", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    created_at: Mapped[datetime] = declared(
-        UtcDateTime, 337, "user.telemetry", _USES, retention="lease", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    seen_at: Mapped[datetime] = declared(
-        UtcDateTime, 338, "system.operations", _USES,
-        retention="lease", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
+    id: Mapped[UUID] = _house(Uuid, 330, primary_key=True)
+    account_id: Mapped[UUID] = _account(Uuid, 331, "user.unique_id.pseudonymous", index=True)
+    process_id: Mapped[UUID] = _house(Uuid, 332, index=True)
+    folder_id: Mapped[UUID] = _house(Uuid, 333)
+    amount: Mapped[int] = _account(BigInteger, 334, "user.financial")
+    remaining: Mapped[int] = _account(BigInteger, 335, "user.financial")
+    state: Mapped[str] = _house(String(8), 336, index=True)
+    created_at: Mapped[datetime] = _account(UtcDateTime, 337, "user.telemetry")
+    seen_at: Mapped[datetime] = _house(UtcDateTime, 338)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,27 +64,31 @@ class EntryKind(StrEnum):
 _HOUSE = (AccountKind.REVENUE, AccountKind.FUNDING, AccountKind.CORRECTION)
 
 
+def _kept(kind: Any, seal_id: int, category: str, **options: Any) -> Mapped[Any]:
+    """Whose money moved: kept for the tax term."""
+    return declared(
+        kind, seal_id, category, _USES,
+        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION, **options,
+    )  # fmt: skip
+
+
+def _house(kind: Any, seal_id: int, **options: Any) -> Mapped[Any]:
+    """What names nobody."""
+    return declared(
+        kind, seal_id, "system.operations", _USES,
+        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL, **options,
+    )  # fmt: skip
+
+
 class LedgerAccount(Base):
     """One side of the book. Its id follows from its kind and owner, so nothing has to be looked up to post."""
 
     __tablename__ = "ledger_account"
 
-    id: Mapped[UUID] = declared(
-        Uuid, 300, "user.unique_id.pseudonymous", _USES, primary_key=True,
-        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
-    )  # fmt: skip
-    kind: Mapped[str] = declared(
-        String(16), 301, "system.operations", _USES,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    account_id: Mapped[UUID | None] = declared(
-        Uuid, 302, "user.unique_id.pseudonymous", _USES, nullable=True, index=True,
-        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
-    )  # fmt: skip
-    balance_microcredits: Mapped[int] = declared(
-        BigInteger, 303, "user.financial", _USES,
-        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
-    )  # fmt: skip
+    id: Mapped[UUID] = _kept(Uuid, 300, "user.unique_id.pseudonymous", primary_key=True)
+    kind: Mapped[str] = _house(String(16), 301)
+    account_id: Mapped[UUID | None] = _kept(Uuid, 302, "user.unique_id.pseudonymous", nullable=True, index=True)
+    balance_microcredits: Mapped[int] = _kept(BigInteger, 303, "user.financial")
 
 
 class LedgerEntry(Base):
@@ -92,26 +96,11 @@ class LedgerEntry(Base):
 
     __tablename__ = "ledger_entry"
 
-    id: Mapped[UUID] = declared(
-        Uuid, 310, "system.operations", _USES, primary_key=True,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    idempotency_key: Mapped[bytes] = declared(
-        LargeBinary(32), 311, "system.operations", _USES, at_rest=AtRest.HASHED, unique=True,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    kind: Mapped[str] = declared(
-        String(16), 312, "system.operations", _USES,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    digest: Mapped[bytes] = declared(
-        LargeBinary(32), 313, "system.operations", _USES,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    created_at: Mapped[datetime] = declared(
-        UtcDateTime, 314, "user.financial", _USES,
-        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
-    )  # fmt: skip
+    id: Mapped[UUID] = _house(Uuid, 310, primary_key=True)
+    idempotency_key: Mapped[bytes] = _house(LargeBinary(32), 311, at_rest=AtRest.HASHED, unique=True)
+    kind: Mapped[str] = _house(String(16), 312)
+    digest: Mapped[bytes] = _house(LargeBinary(32), 313)
+    created_at: Mapped[datetime] = _kept(UtcDateTime, 314, "user.financial")
 
 
 class Posting(Base):
@@ -119,22 +108,12 @@ class Posting(Base):
 
     __tablename__ = "posting"
 
-    id: Mapped[UUID] = declared(
-        Uuid, 320, "system.operations", _USES, primary_key=True,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    entry_id: Mapped[UUID] = declared(
-        Uuid, 321, "system.operations", _USES, args=(ForeignKey("ledger_entry.id"),), index=True,
-        retention="ledger", on_erasure=OnErasure.NONE, legal_basis=LegalBasis.NOT_PERSONAL,
-    )  # fmt: skip
-    ledger_account_id: Mapped[UUID] = declared(
-        Uuid, 322, "user.unique_id.pseudonymous", _USES, args=(ForeignKey("ledger_account.id"),), index=True,
-        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
-    )  # fmt: skip
-    amount_microcredits: Mapped[int] = declared(
-        BigInteger, 323, "user.financial", _USES,
-        retention="ledger", on_erasure=OnErasure.KEEP_TAX, legal_basis=LegalBasis.LEGAL_OBLIGATION,
-    )  # fmt: skip
+    id: Mapped[UUID] = _house(Uuid, 320, primary_key=True)
+    entry_id: Mapped[UUID] = _house(Uuid, 321, args=(ForeignKey("ledger_entry.id"),), index=True)
+    ledger_account_id: Mapped[UUID] = _kept(
+        Uuid, 322, "user.unique_id.pseudonymous", args=(ForeignKey("ledger_account.id"),), index=True
+    )
+    amount_microcredits: Mapped[int] = _kept(BigInteger, 323, "user.financial")
 
 
 @dataclass(frozen=True, slots=True)

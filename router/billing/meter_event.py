@@ -30,6 +30,7 @@ class MeterEvent:
     provider: str
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     estimated: bool
     charge_microcredits: int
@@ -45,6 +46,7 @@ class MeterEvent:
             ("at_ms", self.at_ms, _AT_MS_MAX),
             ("input_tokens", self.input_tokens, _NUMBER_MAX),
             ("cached_input_tokens", self.cached_input_tokens, _NUMBER_MAX),
+            ("cache_write_tokens", self.cache_write_tokens, _NUMBER_MAX),
             ("output_tokens", self.output_tokens, _NUMBER_MAX),
             ("charge_microcredits", self.charge_microcredits, _NUMBER_MAX),
             ("latency_ms", self.latency_ms, _NUMBER_MAX),

@@ -32,73 +32,43 @@ _PAGE_MAX = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _plain(kind: Any, seal_id: int, category: str = "user.telemetry", **options: Any) -> Mapped[Any]:
+    return declared(kind, seal_id, category, _USES, retention="usage", on_erasure=OnErasure.DELETE, **options)
+
+
+def _network(seal_id: int, category: str) -> Mapped[Sealed[str] | None]:
+    return declared(
+        SealedType(str), seal_id, category, _NETWORK, at_rest=AtRest.SEALED, nullable=True,
+        retention="usage-network", on_erasure=OnErasure.SHRED, legal_basis=LegalBasis.LEGITIMATE_INTEREST,
+    )  # fmt: skip
+
+
 class Usage(Base):
     """One request. Its id is the request id, made when the request came in (UUIDv7), so it sorts by time."""
 
     __tablename__ = "usage"
     __table_args__ = (Index(None, "account_id", "id"), Index(None, "account_id", "at"))
 
-    id: Mapped[UUID] = declared(
-        Uuid, 350, "user.unique_id.pseudonymous", _USES, primary_key=True,
-        retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    account_id: Mapped[UUID] = declared(
-        Uuid, 351, "user.unique_id.pseudonymous", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    subject_id: Mapped[UUID | None] = declared(
-        Uuid, 352, "user.unique_id.pseudonymous", _USES, nullable=True, index=True,
-        retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    api_key_id: Mapped[UUID] = declared(
-        Uuid, 353, "user.unique_id.pseudonymous", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    at: Mapped[datetime] = declared(
-        UtcDateTime, 354, "user.telemetry", _USES, index=True, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    endpoint: Mapped[str] = declared(
-        String(32), 355, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    model: Mapped[str] = declared(
-        String(200), 356, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    provider: Mapped[str] = declared(
-        String(64), 357, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    input_tokens: Mapped[int] = declared(
-        BigInteger, 358, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    cached_input_tokens: Mapped[int] = declared(
-        BigInteger, 359, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    output_tokens: Mapped[int] = declared(
-        BigInteger, 360, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    estimated: Mapped[bool] = declared(
-        Boolean, 361, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    charge_microcredits: Mapped[int] = declared(
-        BigInteger, 362, "user.financial", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    latency_ms: Mapped[int] = declared(
-        BigInteger, 363, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    first_byte_ms: Mapped[int | None] = declared(
-        BigInteger, 364, "user.telemetry", _USES, nullable=True, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    status: Mapped[int] = declared(
-        Integer, 365, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    outcome: Mapped[str] = declared(
-        String(16), 366, "user.telemetry", _USES, retention="usage", on_erasure=OnErasure.DELETE,
-    )  # fmt: skip
-    ip: Mapped[Sealed[str] | None] = declared(
-        SealedType(str), 367, "user.device.ip_address", _NETWORK, at_rest=AtRest.SEALED, nullable=True,
-        retention="usage-network", on_erasure=OnErasure.SHRED, legal_basis=LegalBasis.LEGITIMATE_INTEREST,
-    )  # fmt: skip
-    user_agent: Mapped[Sealed[str] | None] = declared(
-        SealedType(str), 368, "user.device", _NETWORK, at_rest=AtRest.SEALED, nullable=True,
-        retention="usage-network", on_erasure=OnErasure.SHRED, legal_basis=LegalBasis.LEGITIMATE_INTEREST,
-    )  # fmt: skip
+    id: Mapped[UUID] = _plain(Uuid, 350, "user.unique_id.pseudonymous", primary_key=True)
+    account_id: Mapped[UUID] = _plain(Uuid, 351, "user.unique_id.pseudonymous")
+    subject_id: Mapped[UUID | None] = _plain(Uuid, 352, "user.unique_id.pseudonymous", nullable=True, index=True)
+    api_key_id: Mapped[UUID] = _plain(Uuid, 353, "user.unique_id.pseudonymous")
+    at: Mapped[datetime] = _plain(UtcDateTime, 354, index=True)
+    endpoint: Mapped[str] = _plain(String(32), 355)
+    model: Mapped[str] = _plain(String(200), 356)
+    provider: Mapped[str] = _plain(String(64), 357)
+    input_tokens: Mapped[int] = _plain(BigInteger, 358)
+    cached_input_tokens: Mapped[int] = _plain(BigInteger, 359)
+    cache_write_tokens: Mapped[int] = _plain(BigInteger, 369)
+    output_tokens: Mapped[int] = _plain(BigInteger, 360)
+    estimated: Mapped[bool] = _plain(Boolean, 361)
+    charge_microcredits: Mapped[int] = _plain(BigInteger, 362, "user.financial")
+    latency_ms: Mapped[int] = _plain(BigInteger, 363)
+    first_byte_ms: Mapped[int | None] = _plain(BigInteger, 364, nullable=True)
+    status: Mapped[int] = _plain(Integer, 365)
+    outcome: Mapped[str] = _plain(String(16), 366)
+    ip: Mapped[Sealed[str] | None] = _network(367, "user.device.ip_address")
+    user_agent: Mapped[Sealed[str] | None] = _network(368, "user.device")
 
 
 _NAMES = tuple(column.name for column in Usage.__table__.columns)
@@ -113,6 +83,7 @@ class Total:
     requests: int
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     charge_microcredits: int
 
@@ -130,6 +101,7 @@ async def row_of(keys: KeyStore, event: MeterEvent) -> dict[str, Any]:
         provider=_text(event.provider, 64),
         input_tokens=event.input_tokens,
         cached_input_tokens=event.cached_input_tokens,
+        cache_write_tokens=event.cache_write_tokens,
         output_tokens=event.output_tokens,
         estimated=event.estimated,
         charge_microcredits=event.charge_microcredits,
@@ -178,6 +150,7 @@ async def totals(session: AsyncSession, account_id: UUID, since: datetime) -> li
             func.count(),
             func.sum(Usage.input_tokens),
             func.sum(Usage.cached_input_tokens),
+            func.sum(Usage.cache_write_tokens),
             func.sum(Usage.output_tokens),
             func.sum(Usage.charge_microcredits),
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from router.cli import api_page_commands, api_page_json
 from router.providers.constraints import FIELDS, header
+from router.providers.dialects import aggregated
 from router.providers.dialects.anthropic import BETAS
 from router.providers.edits import EDITS
 from router.settings import Settings
@@ -63,6 +64,22 @@ def markdown(command: Any) -> str:
         "",
         "Of a request's head nothing goes on but `anthropic-version` and `anthropic-beta`. A beta must begin with one of these,",
         "or the request is refused: " + ", ".join(f"`{beta}`" for beta in BETAS) + ".",
+        "",
+        "### What an aggregator is sent",
+        "",
+        "Where an aggregator such as OpenRouter would serve it, a request with any other top-level field is refused: its own",
+        "choose other models, plugins and further parties, which no constraint binds. These pass:",
+        ", ".join(f"`{name}`" for name in aggregated.FIELDS) + ".",
+        "Messages may hold text and images, and tools be functions or custom ones.",
+        "",
+        "### What is set aside",
+        "",
+        "Before a request is sent, the most that it can cost is set aside, and what it did cost is charged in its place. Input",
+        "counts as one token a byte and 1,024 more, at most the model's context window; the whole window where it holds an image,",
+        "a document, audio, video, a provider's own tool or anything else that isn't known to be text. Output counts as the",
+        "limit in the request: `max_completion_tokens` or `max_tokens` of a chat (the larger of both), `max_tokens` of a text",
+        "completion or a message, `max_output_tokens` of a response, `generationConfig.maxOutputTokens`; without one, the model's",
+        "own. On the OpenAI wire a limit of another endpoint is refused.",
         "",
         "### Headers",
         "",

@@ -25,6 +25,9 @@ from router.providers.translation import can_translate
 from router.providers.usage import estimate_tokens
 from router.surface import Endpoint
 
+# What a provider may add to a prompt by itself: Anthropic's words for tools are up to 804 tokens ("Tool use" of its
+# pricing), others' are a few a message, whose JSON is longer.
+_ADDED_TOKENS = 1024
 # Counted towards tokens per minute where the caller named no limit; corrected once the answer's usage is known.
 _USUAL_OUTPUT_TOKENS = 1024
 FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.GOOGLE_COUNT_TOKENS})
@@ -93,16 +96,26 @@ class Admission:
                 "gateway:request:no_provider_allowed", {"request_id": call.request_id, "model": model.id}
             )
             raise
-        input_tokens = min(estimate_tokens(len(call.body)), model.context_window)
+        prompts = _prompts(call, body)
+        readable = model.context_window * prompts
         async with AsyncExitStack() as taken:
+            input_tokens = min(estimate_tokens(len(call.body)), readable)
             verdict, wanted = await self._take_tokens(call, peek, input_tokens, counted)
             taken.push_async_callback(self._limiter.settle, wanted, 0)
-            reservation = await self._reserve(call, peek, model, routes, _prompts(call, body))
-            taken.callback(self._purse.release, reservation)
+            output = _output_tokens(call.endpoint, peek, model) * prompts
+            # A token of text is a byte at least: no estimate, or many requests at once would add up its error.
+            most = min(len(call.body) + _ADDED_TOKENS, readable)
+            reservation = await self._reserve(call, routes, most, output)
+            taken.callback(lambda: self._purse.release(reservation) if reservation.open else None)
             spoken.refuse(call.endpoint, body, zdr=zdr)
+            if most < readable and spoken.beyond_text(call.endpoint, body):
+                # What the text costs was there; what a reference or an image costs, only the provider knows.
+                most = readable
+                self._purse.release(reservation)
+                reservation = await self._reserve(call, routes, most, output)
             taken.pop_all()  # kept: from here on the settlement owns them
         return Admitted(
-            call, body, peek, headers, model, routes, demanded, zdr, allow_store, wanted, verdict, reservation
+            call, body, peek, headers, model, routes, demanded, zdr, allow_store, most, wanted, verdict, reservation
         )
 
     async def _take_tokens(
@@ -116,14 +129,11 @@ class Admission:
             raise Limited(verdict, ceil(verdict.retry_after_s))
         return verdict, wanted
 
-    async def _reserve(self, call: Call, peek: Peek, model: Model, routes: list[Route], prompts: int) -> Reservation:
+    async def _reserve(self, call: Call, routes: list[Route], input_tokens: int, output_tokens: int) -> Reservation:
         """Set aside the most that the dearest of the routes can cost."""
         amount = 0
         if call.endpoint not in FREE:
-            output = _output_tokens(call.endpoint, peek, model) * prompts
-            # A token is a byte at least: the estimate may be too low, and many requests at once must not add that up.
-            most = min(len(call.body), model.context_window)
-            amount = max(route.price.reserve_microcredits(most, output) for route in routes)
+            amount = max(route.price.reserve_microcredits(input_tokens, output_tokens) for route in routes)
         account_id = call.principal.account_id
         return self._purse.try_reserve(account_id, amount) or await self._purse.reserve(account_id, amount)
 
@@ -131,15 +141,19 @@ class Admission:
 def _output_tokens(endpoint: Endpoint, peek: Peek, model: Model) -> int:
     if endpoint in _NO_OUTPUT:
         return 0
-    each = model.max_output_tokens
-    return (each if peek.max_output_tokens is None else min(peek.max_output_tokens, each)) * max(1, peek.n)
+    # A limit of 0 is none at some providers. One above the model's own may be had by a beta, within the window.
+    each = min(peek.max_output_tokens or model.max_output_tokens, model.context_window)
+    return each * max(1, peek.n)
+
+
+_LISTED = {Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 
 
 def _prompts(call: Call, body: Scan) -> int:
-    """How many prompts a text completion holds: each has choices of its own."""
-    prompt = body.value("prompt") if call.endpoint is Endpoint.COMPLETIONS else None
-    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
-        return len(prompt)
+    """How many prompts the body lists: each is read by itself, and a text completion's has choices of its own."""
+    listed = body.value(_LISTED[call.endpoint]) if call.endpoint in _LISTED else None
+    if isinstance(listed, list) and listed and isinstance(listed[0], str | list | dict):
+        return len(listed)
     return 1
 
 

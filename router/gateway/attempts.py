@@ -77,14 +77,15 @@ class Attempts:
         """Raises the GatewayError that the last attempt ended in. `trail.sent` is the route at work on the request,
         from the moment that a byte of it may have left."""
         until = time.monotonic() + self._settings.total_s
-        failure: GatewayError = Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
+        failure: GatewayError | None = None
+        unasked: InvalidRequest | None = None
         tried: dict[str, int] = {}
         unable: set[str] = set()
         for route in self._plan(admitted.routes):
             provider = route.provider.id
             if provider in unable or not self._breaker.allow(provider, route.base.authority):
                 continue
-            if provider in tried:
+            if failure is not None and provider in tried:
                 wait_s = self._wait_s(tried[provider], failure)
                 if time.monotonic() + wait_s >= until:
                     break
@@ -93,10 +94,15 @@ class Attempts:
             outcome = await self._attempt(admitted, route, until, trail)
             if isinstance(outcome, Served):
                 return outcome
-            failure = outcome
             if isinstance(outcome, InvalidRequest):
                 unable.add(provider)  # it can't be asked this at all; another may be
-        raise failure
+                unasked = outcome
+            else:
+                failure = outcome
+        # Who was asked and failed says more than who could not be asked.
+        raise (
+            failure or unasked or Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
+        )
 
     def _plan(self, routes: list[Route]) -> Iterator[Route]:
         """Each provider once in order, however many there are; then round again, up to the number of attempts."""

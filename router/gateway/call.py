@@ -59,6 +59,7 @@ class Admitted:
     constraints: Constraints
     zdr: bool
     allow_store: bool
+    input_tokens_most: int  # that the reservation covers
     wanted: list[Want]
     verdict: Verdict
     reservation: Reservation

@@ -1,9 +1,12 @@
 """What the gateway reads of a request's head: the key, the dialect, the client's address. One pass over the headers."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
 
+from router.accounts.key_format import PREFIX
 from router.errors import InvalidKey, InvalidRequest
 from router.surface import Dialect
 
@@ -28,6 +31,7 @@ class Caller:
     constraints: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
+_KEY_NAMES = frozenset({"key", "apikey", "xapikey", "xgoogapikey", "accesstoken", "token", "authorization", "bearer"})
 _PASSING = frozenset({b"anthropic-version", b"anthropic-beta"})
 
 
@@ -80,14 +84,20 @@ def models_dialect(caller: Caller, default: Dialect) -> Dialect:
 
 
 def check_query(query: bytes) -> None:
-    """A key in a URL ends up in logs and histories of everyone between. Raises InvalidKey with that reason."""
-    for part in query.split(b"&"):
-        if part.partition(b"=")[0].lower() in (b"key", b"api_key", b"api-key", b"access_token"):
-            raise InvalidKey(
-                "The API key must not be in the URL, where logs and histories keep it: send it as Authorization: Bearer, "
-                "x-api-key or x-goog-api-key. Treat a key that was in a URL as disclosed and revoke it.",
-                code="api_key_in_url",
-            )
+    """A key in a URL ends up in logs and histories of everyone between. Raises InvalidKey with that reason.
+
+    It is found by the names that keys go under, or by how ours begin, wherever in the query.
+    """
+    if not query:
+        return
+    text = unquote_plus(query.decode("latin-1")).lower()
+    names = {re.sub(r"[^a-z]", "", part.partition("=")[0]) for part in text.split("&")}
+    if PREFIX in text or not names.isdisjoint(_KEY_NAMES):
+        raise InvalidKey(
+            "The API key must not be in the URL, where logs and histories keep it: send it as Authorization: Bearer, "
+            "x-api-key or x-goog-api-key. Treat a key that was in a URL as disclosed and revoke it.",
+            code="api_key_in_url",
+        )
 
 
 class TrustedProxies:

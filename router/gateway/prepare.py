@@ -6,7 +6,7 @@ from governance.bodies.body import Body
 from router.gateway.call import Admitted
 from router.providers import edits
 from router.providers.catalog import Route
-from router.providers.dialects import wire
+from router.providers.dialects import aggregated, wire
 from router.providers.edits import Policy
 from router.providers.pseudonym import upstream_user
 from router.providers.scan import scan
@@ -14,6 +14,7 @@ from router.providers.translation import Translation, find
 from router.surface import Dialect, Endpoint
 
 _JSON = (b"content-type", b"application/json")
+_OF_ONE_PROVIDER = ("provider", "output-limit")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,25 +31,27 @@ class Prepared:
 
 
 def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
-    """Raises InvalidRequest where the request can't be translated for this route."""
+    """Raises InvalidRequest where the request can't be translated for this route, or an aggregator must not get it."""
     call = admitted.call
     user = upstream_user(pseudonym_key, route.provider.id, call.principal.account_id.bytes)
     spoken = wire(route.dialect)
-    if route.dialect is call.dialect:
+    native = route.dialect is call.dialect
+    injects = native and spoken.injects_usage(call.endpoint, admitted.peek)
+    policy = Policy(
+        upstream_model=route.upstream_model,
+        upstream_user=user,
+        allow_store=admitted.allow_store,
+        zdr=admitted.zdr,
+        include_usage_injected=injects,
+        upstream_provider=route.forward_constraints or None,
+        output_limit=route.provider.output_limit,
+        aggregator=route.provider.aggregator,
+    )
+    if native:
         endpoint = call.endpoint
-        injects = spoken.injects_usage(endpoint, admitted.peek)
-        planned = spoken.plan(
-            endpoint,
-            admitted.scan,
-            Policy(
-                upstream_model=route.upstream_model,
-                upstream_user=user,
-                allow_store=admitted.allow_store,
-                zdr=admitted.zdr,
-                include_usage_injected=injects,
-                upstream_provider=route.forward_constraints or None,
-            ),
-        )
+        if route.provider.aggregator:
+            aggregated.refuse(admitted.scan)
+        planned = spoken.plan(endpoint, admitted.scan, policy)
         data = edits.apply(admitted.scan, planned) if planned else admitted.scan.data
         names, translation, drop = edits.applied(planned), None, injects
         passing = admitted.headers
@@ -70,11 +73,12 @@ def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
             upstream_user=user,
             default_max_tokens=admitted.model.max_output_tokens,
         )
-        names, drop = (f"translated:{call.dialect.value}-{route.dialect.value}",), False
-        if route.forward_constraints:
-            # An aggregator counts as bound only when the same constraint is sent on to it.
-            put = edits.put("provider", "provider", dict(route.forward_constraints))
-            data, names = edits.apply(scan(data, spoken.GOVERNED), [put]), (*names, "provider")
+        # What this one provider needs beyond its dialect: an aggregator is bound only by what is sent on to it.
+        made = scan(data, spoken.GOVERNED)
+        planned = [edit for edit in spoken.plan(endpoint, made, policy) if edit.name in _OF_ONE_PROVIDER]
+        data = edits.apply(made, planned)
+        names = (f"translated:{call.dialect.value}-{route.dialect.value}", *edits.applied(planned))
+        drop = False
     path = spoken.upstream_path(endpoint, route.upstream_model, json_array=call.json_array and translation is None)
     headers = [_JSON]
     for source in (spoken.auth_headers(route.key.reveal()), passing):

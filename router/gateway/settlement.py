@@ -44,7 +44,7 @@ class Settlement:
         call = self._admitted.call
         if usage.estimated:
             # A base64 image is long and few tokens: no estimate exceeds what the model can read.
-            usage = replace(usage, input_tokens=min(usage.input_tokens, self._admitted.model.context_window))
+            usage = replace(usage, input_tokens=min(usage.input_tokens, self._admitted.input_tokens_most))
         charge = 0 if free or route is None else route.price.charge_microcredits(usage)
         event = MeterEvent(
             request_id=call.id,
@@ -57,6 +57,7 @@ class Settlement:
             provider=route.provider.id if route is not None else "",
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
             output_tokens=usage.output_tokens,
             estimated=usage.estimated,
             charge_microcredits=charge,

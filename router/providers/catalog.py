@@ -95,6 +95,7 @@ class Provider:
     simulator: bool
     aggregator: bool
     slugs: Mapping[str, tuple[str, ...]]
+    output_limit: str | None
     data_policy: DataPolicy
     policy_note: str
     inactive: str | None
@@ -223,6 +224,7 @@ def _provider(
         simulator=spec.simulator,
         aggregator=spec.aggregator,
         slugs=MappingProxyType(dict(spec.slugs)),
+        output_limit=spec.output_limit,
         data_policy=policy,
         policy_note=note,
         inactive=inactive,
@@ -270,7 +272,7 @@ def _declared(spec: PolicySpec) -> DataPolicy:
         cache_ttl_seconds=spec.cache_ttl_seconds,
         regions=spec.regions,
         headquarters=spec.headquarters,
-        certifications=spec.certifications,
+        certifications=None if spec.certifications == "unknown" else spec.certifications,
         policy_url=spec.policy_url,
         transfer_mechanism=spec.transfer_mechanism,
         checked=spec.checked,
@@ -289,7 +291,7 @@ def downstream_unknown(own: DataPolicy) -> DataPolicy:
         cache_ttl_seconds=None,
         regions=(),
         headquarters=None,
-        certifications=(),
+        certifications=None,
     )
 
 

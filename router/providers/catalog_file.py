@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from governance.errors import ConfigurationError
+from router.providers.data_policy import PASSING_CACHE_SECONDS
 from router.providers.secrets import KeyRef
 from router.surface import Dialect, Endpoint
 
@@ -34,7 +35,10 @@ class _Strict(BaseModel):
 
 
 class PolicySpec(_Strict):
-    """A declared data policy, and the host and credential that it was declared for."""
+    """A declared data policy, and the host and credential that it was declared for.
+
+    Of an aggregator it is its own; but its cache is what those behind it may have while `zdr` is sent on.
+    """
 
     host: Annotated[str, StringConstraints(pattern=r"^[a-z0-9._:\[\]-]+$")]
     credential: KeyRef | None = None
@@ -46,7 +50,7 @@ class PolicySpec(_Strict):
     cache_ttl_seconds: Annotated[int, Field(ge=0)] | None = None
     regions: tuple[Region, ...] = ()
     headquarters: Country | None = None
-    certifications: tuple[Certification, ...] = ()
+    certifications: tuple[Certification, ...] | Literal["unknown"] = "unknown"
     policy_url: HttpsUrl
     transfer_mechanism: Line = ""
     checked: date
@@ -59,6 +63,11 @@ class PolicySpec(_Strict):
             raise ValueError("retention_days needs a retention_reason")
         if self.caches_prompts is True and self.cache_ttl_seconds is None:
             raise ValueError("caches_prompts: true needs cache_ttl_seconds")
+        passes = (self.cache_ttl_seconds or 0) <= PASSING_CACHE_SECONDS
+        if self.zdr and (self.caches_prompts == "unknown" or (self.caches_prompts and not passes)):
+            raise ValueError(
+                f"zdr: true needs caches_prompts: false, or a cache_ttl_seconds of at most {PASSING_CACHE_SECONDS}"
+            )
         return self
 
 
@@ -72,6 +81,8 @@ class ProviderSpec(_Strict):
     aggregator: bool = False
     # Our provider ids in the aggregator's own spelling, so that `ignore` can be sent on.
     slugs: dict[ProviderId, tuple[ProviderId, ...]] = {}
+    # The only one of a chat's two output limits that it honours, where it doesn't honour both.
+    output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
     data_policy: PolicySpec | None = None
 
     @model_validator(mode="after")
@@ -84,6 +95,8 @@ class ProviderSpec(_Strict):
             raise ValueError("key is missing")
         if self.aggregator and self.dialect is not Dialect.OPENAI:
             raise ValueError("aggregator: true needs dialect: openai, where constraints can be sent on")
+        if self.output_limit is not None and self.dialect is not Dialect.OPENAI:
+            raise ValueError("output_limit is for dialect: openai, which has two names for it")
         if self.slugs and not self.aggregator:
             raise ValueError("slugs are for an aggregator")
         return self

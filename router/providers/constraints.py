@@ -243,12 +243,14 @@ FIELDS: Final[Mapping[str, Field]] = {
     ),
     "zdr": Field(
         _FLAG,
-        "true: only with zero data retention. A cache that a provider declares is shown, and isn't counted as keeping yet.",
+        "true: only with zero data retention. A cache is retention: a provider whose cache may outlive an hour, or isn't "
+        "known, keeps.",
         _flag,
     ),
     "only": Field(
         _PROVIDERS,
-        "Only these providers.",
+        "Only these providers. An aggregator that is named stands for everyone behind it whom the other constraints allow; "
+        "one that isn't gets nothing, whoever is behind it.",
         lambda value, where: _some(_names(value, where, _PROVIDER, str.lower), where),
         listed=True,
     ),
@@ -282,7 +284,9 @@ FIELDS: Final[Mapping[str, Field]] = {
         lambda value, where: frozenset(_names(value, where, _CERTIFICATION, _fold_certification)),
         listed=True,
     ),
-    "max_retention_days": Field(f"whole number from 0 to {_DAYS_MAX}", "Nothing is kept for longer.", _days),
+    "max_retention_days": Field(
+        f"whole number from 0 to {_DAYS_MAX}", "Nothing is kept for longer, in a cache neither but for an hour.", _days
+    ),
     "allow_fallbacks": Field(
         _FLAG, "false: only those in `order` may serve, or the first allowed one where there is no `order`.", _flag
     ),

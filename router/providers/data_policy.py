@@ -1,12 +1,19 @@
 """What a provider says it does with data, as declared for one exact host and credential.
 
 None means *unknown*, and unknown always counts as the worst: trains, retains, satisfies no region, headquarters or
-certification. The texts here go into response headers and `/v1/models`.
+certification. A cache is retention: one that may outlive an hour, or whose lifetime isn't known, counts as long as it
+may live. What a provider's memory loses within the hour doesn't count, or no provider at all would keep nothing; a
+request can't make it longer, since longer caches are removed or refused where nothing may be kept. The texts here go
+into response headers and `/v1/models`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
+
+PASSING_CACHE_SECONDS: Final = 3600
+_DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,7 @@ class DataPolicy:
     cache_ttl_seconds: int | None
     regions: tuple[str, ...]
     headquarters: str | None
-    certifications: tuple[str, ...]
+    certifications: tuple[str, ...] | None
     policy_url: str
     transfer_mechanism: str
     checked: date | None
@@ -33,11 +40,19 @@ class DataPolicy:
 
     @property
     def keeps_nothing(self) -> bool:
-        """Zero data retention, in OpenRouter's sense: no prompt or completion rests once the answer is out."""
-        return self.known and self.zdr and self.retention_days == 0
+        """Zero data retention: no prompt or completion rests once the answer is out, but in a passing cache."""
+        return self.zdr and self.keeps_at_most(0)
 
     def keeps_at_most(self, days: int) -> bool:
-        return self.known and self.retention_days is not None and self.retention_days <= days
+        if not self.known or self.retention_days is None or self.retention_days > days:
+            return False
+        return self.caches_at_most(max(PASSING_CACHE_SECONDS, days * _DAY_SECONDS))
+
+    def caches_at_most(self, seconds: int) -> bool:
+        """Whether no prompt rests in a cache for longer."""
+        if self.caches_prompts is False:
+            return True
+        return bool(self.caches_prompts) and self.cache_ttl_seconds is not None and self.cache_ttl_seconds <= seconds
 
 
 UNKNOWN = DataPolicy(
@@ -50,7 +65,7 @@ UNKNOWN = DataPolicy(
     cache_ttl_seconds=None,
     regions=(),
     headquarters=None,
-    certifications=(),
+    certifications=None,
     policy_url="",
     transfer_mechanism="",
     checked=None,
@@ -86,7 +101,7 @@ def as_json(policy: DataPolicy) -> Mapping[str, object]:
         "cache_ttl_seconds": policy.cache_ttl_seconds,
         "regions": list(policy.regions),
         "headquarters": policy.headquarters,
-        "certifications": list(policy.certifications),
+        "certifications": None if policy.certifications is None else list(policy.certifications),
         "policy_url": policy.policy_url or None,
         "transfer_mechanism": policy.transfer_mechanism or None,
         "checked": policy.checked.isoformat() if policy.checked else None,

@@ -18,12 +18,15 @@ EDITS: Final[Mapping[str, str]] = {
     "provider": "`provider`, our routing preferences, is removed; for an aggregator it is set to the same constraint.",
     "model": "`model` becomes the provider's own name for the model; a Gemini body's copy of it is removed.",
     "store": "`store` is set to false, also where absent, unless the account lets the provider store content.",
-    "metadata": "`metadata` of a chat completion is removed where we set `store` to false: it tags what is stored.",
+    "metadata": "`metadata` of a chat completion is removed where we set `store` to false, and for an aggregator: it tags "
+    "what is stored.",
     "user": "`user`, `safety_identifier` and Anthropic's `metadata` become a pseudonym made for that provider alone, "
     "or are removed where there is none.",
     "cache-key": "`prompt_cache_key` becomes the same pseudonym; it is removed under zero data retention.",
     "cache-retention": "`prompt_cache_retention` and all of `prompt_cache_options` but its `mode` are removed under "
     "zero data retention: a longer cache is retention.",
+    "output-limit": "`max_tokens` and `max_completion_tokens` become the one that the provider honours, where it doesn't "
+    "honour both.",
     "translated": "Between dialects the body is translated whole; `translated:FROM-TO` says from which to which.",
     "include-usage": "`stream_options.include_usage` is set to true so that a stream can be metered; the extra chunk "
     "that it brings is dropped from the answer.",
@@ -37,6 +40,7 @@ class Policy:
     `upstream_user` is a pseudonym that means nothing outside that provider; `zdr` overrides `allow_store`.
     `include_usage_injected`: ask for the usage chunk that the caller didn't ask for (`Wire.injects_usage`).
     `upstream_provider`: for an aggregator, the constraint to send on in the `provider` field.
+    `output_limit`: the only name that the provider knows for a chat's output limit; None where it knows both.
     """
 
     upstream_model: str
@@ -45,6 +49,8 @@ class Policy:
     zdr: bool = False
     include_usage_injected: bool = False
     upstream_provider: Mapping[str, object] | None = None
+    output_limit: str | None = None
+    aggregator: bool = False
 
     @property
     def may_store(self) -> bool:

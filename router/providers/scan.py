@@ -16,7 +16,7 @@ is skipped at C speed but tells its length; a short regular expression then walk
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final, cast
 
@@ -109,6 +109,12 @@ class Scan:
         member = self._governed.get(name)
         return None if member is None else self.data[member.value_start : member.end]
 
+    def fields(self) -> Iterator[tuple[str, bytes]]:
+        """Every member's name, decoded, and its value's bytes as sent. Names are content: not for a log."""
+        for member in self.members:
+            name, _ = _NAMES.raw_decode(self.data[member.start : member.value_start].decode())
+            yield name, self.data[member.value_start : member.end]
+
     def value(self, name: str) -> object:
         """The decoded value of a governed field; None where absent or null.
 
@@ -138,6 +144,7 @@ class _Key:
         self.text = text
 
 
+_NAMES: Final = json.JSONDecoder()
 _DECODER: Final = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=lambda _, text: _Key(text))
 _TO_VALUE = re.compile(rb'[\s,]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+:\s*+', re.DOTALL)
 _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'"{}[]'))

@@ -85,10 +85,10 @@ def _policy_exclusion(policy: DataPolicy, constraints: Constraints) -> str | Non
         if policy.retention_days is None:
             return "data_collection: how long the data is kept isn't known"
     if constraints.zdr and not policy.keeps_nothing:
-        return f"zdr: {_keeps(policy)}"
+        return f"zdr: {_keeps(policy, 0)}"
     days = constraints.max_retention_days
     if days is not None and not policy.keeps_at_most(days):
-        return f"max_retention_days: {_keeps(policy)}"
+        return f"max_retention_days: {_keeps(policy, days)}"
     return None
 
 
@@ -103,7 +103,7 @@ def _place_exclusion(policy: DataPolicy, constraints: Constraints) -> str | None
     if constraints.headquarters is not None and seat not in constraints.headquarters:
         place = seat or "a country that isn't known"
         return f"headquarters: the provider is subject to the law of {place}"
-    missing = constraints.certifications.difference(policy.certifications if policy.known else ())
+    missing = constraints.certifications.difference((policy.known and policy.certifications) or ())
     if missing:
         # The wanted names were the caller's own words, so they are counted, not repeated.
         return f"certifications: not held or not known, {len(missing)} of those wanted"
@@ -135,7 +135,15 @@ def _bound(route: Route, constraints: Constraints) -> Route:
     if constraints.zdr or constraints.max_retention_days is not None:
         # The aggregator knows no number of days, so any limit becomes the strictest one.
         forward["zdr"] = True
-        policy = replace(policy, retention_days=0, retention_reason="zdr is sent on", zdr=True)
+        own = route.provider.data_policy
+        policy = replace(
+            policy,
+            retention_days=0,
+            retention_reason="zdr is sent on",
+            zdr=True,
+            caches_prompts=own.caches_prompts,
+            cache_ttl_seconds=own.cache_ttl_seconds,
+        )
     if forward or constraints.data_collection == "deny":
         forward["data_collection"] = "deny"
         policy = replace(policy, trains=False)
@@ -164,9 +172,13 @@ def _may(policy: DataPolicy) -> str:
     return "the provider says it does" if policy.known and policy.trains else "it isn't known that the provider doesn't"
 
 
-def _keeps(policy: DataPolicy) -> str:
+def _keeps(policy: DataPolicy, days: int) -> str:
     if not policy.known or policy.retention_days is None:
         return "how long the data is kept isn't known"
-    if policy.retention_days == 0:
+    if policy.retention_days > days:
+        return f"the provider keeps the data for {policy.retention_days} days"
+    if policy.keeps_at_most(days):
         return "the provider doesn't promise zero data retention"
-    return f"the provider keeps the data for {policy.retention_days} days"
+    if policy.cache_ttl_seconds is None:
+        return "how long the provider caches prompts isn't known"
+    return f"the provider caches prompts for up to {policy.cache_ttl_seconds} seconds"

@@ -144,6 +144,7 @@ class Total(_Answer):
     requests: int
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     charge_microcredits: int
 
@@ -159,6 +160,7 @@ class Usage(_Answer):
     provider: str
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     estimated: bool
     charge_microcredits: int

@@ -70,7 +70,7 @@ def options(catalog: Catalog, policy: Constraints) -> dict[str, list[str]]:
     return {
         "region": _merged((region for p in policies for region in p.regions), policy.region),
         "headquarters": _merged((p.headquarters for p in policies if p.headquarters), policy.headquarters),
-        "certifications": _merged((name for p in policies for name in p.certifications), policy.certifications),
+        "certifications": _merged((name for p in policies for name in p.certifications or ()), policy.certifications),
         "providers": _merged(_known(catalog), policy.ignore | (policy.only or frozenset())),
     }
 

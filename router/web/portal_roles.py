@@ -68,6 +68,6 @@ def _provider(provider: Provider) -> dict[str, object]:
         "zdr": "yes" if own.keeps_nothing else "no",
         "region": ", ".join(own.regions) or "unknown",
         "seat": own.headquarters or "unknown",
-        "certified": ", ".join(own.certifications) or "none",
+        "certified": "unknown" if own.certifications is None else ", ".join(own.certifications) or "none",
         "checked": own.checked.isoformat() if own.checked else "never",
     }

@@ -75,7 +75,7 @@ def event(subject_id: UUID) -> MeterEvent:
     return MeterEvent(
         request_id=uuid7(), account_id=uuid7(), subject_id=subject_id, api_key_id=uuid7(),
         at_ms=time.time_ns() // 1_000_000, endpoint="chat", model="gpt", provider="openai", input_tokens=1200,
-        cached_input_tokens=0, output_tokens=300, estimated=False, charge_microcredits=4321, latency_ms=900,
+        cached_input_tokens=0, cache_write_tokens=0, output_tokens=300, estimated=False, charge_microcredits=4321, latency_ms=900,
         first_byte_ms=300, status=200, outcome="completed", ip="203.0.113.9", user_agent="OpenAI/Python 3.57.0",
     )  # fmt: skip
 

@@ -109,6 +109,30 @@ def test_an_unknown_data_policy_satisfies_nothing_and_the_request_fails_closed(
     assert "retention=none" in allowed.headers["x-valueapi-data-policy"]
 
 
+def test_a_limit_reaches_a_provider_under_the_name_that_it_honours(service: Governed) -> None:
+    native = chat(service, "limited/good", max_completion_tokens=7)
+    translated = httpx2.post(
+        service.url + "/v1/messages",
+        json={"model": "limited/good", "messages": HI, "max_tokens": 7},
+        headers={"x-api-key": service.key},
+        timeout=30,
+    )
+    assert (native.status_code, translated.status_code) == (200, 200)
+    assert native.headers["x-valueapi-edits"].count("output-limit") == 1
+    assert translated.headers["x-valueapi-edits"] == "translated:anthropic-openai, output-limit"
+    for request in service.recorder.requests:
+        sent = json.loads(request.body)
+        assert sent["max_tokens"] == 7 and "max_completion_tokens" not in sent
+
+
+@pytest.mark.parametrize("provider", [None, {"zdr": True}])
+def test_an_aggregators_own_fields_never_reach_it(service: Governed, provider: object) -> None:
+    refused = chat(service, "hub/good", provider=provider, plugins=[{"id": "web"}])
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "plugins"
+    assert service.recorder.requests == []
+    assert chat(service, "hub/good", provider=provider, temperature=0.5).status_code == 200
+
+
 def test_the_same_as_a_header_for_clients_that_cannot_add_fields(service: Governed) -> None:
     assert chat(service, "openai/good", {"x-valueapi-provider-data-collection": "deny"}).status_code == 403
     assert chat(service, "openai/good", {"x-valueapi-provider-unheard-of": "1"}).status_code == 400
@@ -173,6 +197,11 @@ def test_every_provider_is_asked_before_one_is_asked_again(service: Governed) ->
     answer = chat(service, "many/good")
     assert answer.status_code == 200 and answer.headers["x-valueapi-provider"] == "careful"
     assert len(service.recorder.requests) == 4
+
+
+def test_a_failure_is_told_rather_than_who_could_not_be_asked(service: Governed) -> None:
+    answer = chat(service, "fallback-hub/500", modalities=["text"])
+    assert answer.status_code == 502
 
 
 def test_a_provider_that_cannot_be_asked_this_gives_way_to_one_that_can(service: Governed) -> None:

@@ -38,6 +38,9 @@ def write(path: Path, url: str, faults: tuple[str, ...] = (), *, second_url: str
         },
     }  # fmt: skip
     providers["hub"] = {**providers["careful"], "aggregator": True, "slugs": {"openai": ["azure", "openai-upstream"]}}  # type: ignore[dict-item]
+    limited = {"dialect": "openai", "base_url": url, "key": {"env": KEY_ENV}, "output_limit": "max_tokens"}
+    providers["limited"] = limited
+    models.append(_model("limited/good", [("limited", "sim-gpt", ["chat"])]))
     models.append(_model("hub/good", [("hub", "sim-gpt", ENDPOINTS["openai"])]))
     for dialect, endpoints in ENDPOINTS.items():
         for name in ("good", *faults):
@@ -48,6 +51,8 @@ def write(path: Path, url: str, faults: tuple[str, ...] = (), *, second_url: str
         bad = ("openai", f"sim-gpt:fault={name}", ENDPOINTS["openai"])
         models.append(_model(fault("fallback", name), [bad, ("careful", "sim-gpt", ENDPOINTS["openai"])]))
     models.append(_model("careful/good", [("openai", "sim-gpt", ["chat"]), ("careful", "sim-gpt", ["chat"])]))
+    hub_last = [("openai", "sim-gpt:fault=500", ENDPOINTS["openai"]), ("hub", "sim-gpt", ENDPOINTS["openai"])]
+    models.append(_model("fallback-hub/500", hub_last))
     for number in (1, 2, 3):
         providers[f"broken-{number}"] = {"dialect": "openai", "base_url": url, "key": {"env": KEY_ENV}}
     broken = [(f"broken-{number}", "sim-gpt:fault=500", ENDPOINTS["openai"]) for number in (1, 2, 3)]

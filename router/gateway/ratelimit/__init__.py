@@ -4,8 +4,8 @@ A bucket of `limit_per_minute` holds one minute's worth and refills evenly. Its 
 will be full again, the theoretical arrival time (TAT): taking `cost` moves it by cost/limit minutes, and a request
 fits when the TAT is then at most a minute ahead. A request takes from all its buckets or from none.
 
-Tokens are taken by estimate before and corrected by `settle` after. A correction may leave a debt, of at most one
-more minute: nobody waits longer than two minutes for something that was already served.
+Tokens are taken by estimate before and corrected by `settle` after. A correction may leave a debt, which is carried
+whole: whoever's estimates are low is served less often, and gets the limit's tokens a minute over time, no more.
 
 When Redis (or the shared file) can't be used, each process limits by itself until it answers again: callers keep
 their service and get at most `processes x limit`. Each such outage is one event, `router:ratelimit:degraded`, and

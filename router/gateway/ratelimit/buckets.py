@@ -10,6 +10,7 @@ from router.gateway.shared import KEY_BYTES
 Kind = Literal["requests", "tokens"]
 
 MINUTE_NS: Final = 60_000_000_000
+DEBT_MAX_NS: Final = 366 * 24 * 60 * MINUTE_NS
 KIND_NUMBER: Final[dict[Kind, int]] = {"requests": 0, "tokens": 1}
 SETTLED: Final = "tokens"
 
@@ -107,8 +108,8 @@ def make_verdict(wanted: Sequence[Want], ahead_ns: Sequence[int], waits_ns: Sequ
 def settled_ns(tat_ns: int, now_ns: int, want: Want, actual_cost: int) -> int:
     """The TAT once the actual cost has replaced the wanted one."""
     moved = step_ns(want, actual_cost) - step_ns(want, want.cost)
-    # Never before now (no credit is banked), never more than one minute of debt beyond an empty bucket.
-    return min(max(tat_ns, now_ns) + moved, now_ns + 2 * MINUTE_NS) if moved > 0 else max(tat_ns + moved, now_ns)
+    # Never before now: no credit is banked. The debt is carried whole, as far as a cell's 63 bits go.
+    return min(max(tat_ns, now_ns) + moved, now_ns + DEBT_MAX_NS) if moved > 0 else max(tat_ns + moved, now_ns)
 
 
 def take(

@@ -17,6 +17,7 @@ _LUA: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local minute = 60000000
+local debt_max = 366 * 24 * 60 * minute
 local fits = 1
 local before, after, out = {}, {}, {}
 for i, key in ipairs(KEYS) do
@@ -25,7 +26,7 @@ for i, key in ipairs(KEYS) do
   if ARGV[1] == 'settle' then
     if actual >= 0 then
       local moved = math.ceil(actual * minute / limit) - math.ceil(cost * minute / limit)
-      if moved > 0 then tat = math.min(math.max(tat, now) + moved, now + 2 * minute)
+      if moved > 0 then tat = math.min(math.max(tat, now) + moved, now + debt_max)
       else tat = math.max(tat + moved, now) end
       if tat > now then redis.call('SET', key, string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1)
       else redis.call('DEL', key) end

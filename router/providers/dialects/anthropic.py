@@ -121,6 +121,24 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         base.refuse_dearer_cache(node)
 
 
+# Anthropic's own tools aren't among them: their descriptions, which it adds, are as long as it likes.
+_TEXT_TYPES: Final = frozenset(
+    {
+        *("text", "tool_use", "tool_result", "thinking", "redacted_thinking", "search_result", "ephemeral"),
+        *("custom", "auto", "any", "tool", "none", "enabled", "disabled", "adaptive", "json_schema"),
+        *("char_location", "page_location", "content_block_location", "search_result_location"),
+        *("object", "array", "string", "number", "integer", "boolean", "null"),  # schemas
+    }
+)
+_DOUBT: Final = base.doubt({"image", "document", "source"}, _TEXT_TYPES)
+
+
+def beyond_text(endpoint: Endpoint, scan: Scan) -> bool:
+    if _DOUBT.search(scan.data) is None:
+        return False
+    return base.not_text(scan.tree(_NESTED), _OPAQUE, (), _TEXT_TYPES)
+
+
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
     edits = base.provider_edit(scan, policy)
     if scan.value("model") != policy.upstream_model:

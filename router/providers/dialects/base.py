@@ -47,7 +47,8 @@ CACHE: Final = "a cache that outlives the provider's shortest one is retention, 
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """The few fields that routing needs. `max_output_tokens` is the caller's limit per choice; `n` counts choices.
+    """The few fields that routing needs. `max_output_tokens` is the caller's limit per choice, of the fields that the
+    endpoint honours; `n` counts choices.
 
     `provider` is the caller's routing preferences, decoded and not yet checked.
     """
@@ -111,6 +112,11 @@ class Wire(Protocol):
         """Raises NotOffered where the body would make the provider read or keep state, DuplicateField where unsure."""
         ...
 
+    def beyond_text(self, endpoint: Endpoint, scan: Scan) -> bool:
+        """Whether the body may stand for more tokens than it has bytes: a reference, an image, a document, or anything
+        that isn't known to be text. Raises DuplicateField where unsure."""
+        ...
+
     def plan(self, endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
         """The edits that are due to a body that passed `refuse`; each changes it."""
         ...
@@ -164,6 +170,22 @@ def suspicion(words: Iterable[str]) -> re.Pattern[bytes]:
     """Finds in a body's bytes whether a rule on nested fields can apply at all: a string that begins with one of the
     words, or an escape by which an ASCII letter could be spelled. Most bodies hold neither, and aren't decoded."""
     return re.compile(rb'\\u00[2-7]|"(?:' + b"|".join(re.escape(word.encode()) for word in sorted(words)) + b")")
+
+
+def doubt(words: Iterable[str], types: Iterable[str] = ()) -> re.Pattern[bytes]:
+    """As `suspicion`, for what isn't text: it also finds a `type` that isn't one of the `types`, all of them text's."""
+    kinds = "|".join(re.escape(kind) for kind in sorted(types))
+    unknown = rf'|"type"\s*+:\s*+"(?!(?:{kinds})")' if kinds else ""
+    return re.compile(suspicion(words).pattern + unknown.encode())
+
+
+def not_text(tree: object, opaque: Collection[str], fields: Collection[str], types: Collection[str]) -> bool:
+    """Whether an object in the tree has one of `fields`, or a `type` other than `types`."""
+    for node in objects(tree, opaque):
+        kind = node.get("type")
+        if (isinstance(kind, str) and kind not in types) or any(node.get(field) is not None for field in fields):
+            return True
+    return False
 
 
 def objects(tree: object, opaque: Collection[str]) -> Iterator[dict[str, object]]:

@@ -25,6 +25,7 @@ _ALIASES: Final = {
     "continuation_token": "continuationToken",
     "system_instruction": "systemInstruction",
     "tool_config": "toolConfig",
+    "service_tier": "serviceTier",
 }
 GOVERNED = Governed(("model", "provider", "store", "contents", "tools"), _ALIASES)
 
@@ -52,8 +53,11 @@ _THIRD_PARTY_FIELDS: Final = frozenset(
     {
         *("mcpServers", "mcp_servers", "googleSearch", "google_search", "googleMaps", "google_maps"),
         *("googleSearchRetrieval", "google_search_retrieval", "urlContext", "url_context"),
+        *("enterpriseWebSearch", "enterprise_web_search", "parallelAiSearch", "parallel_ai_search"),
+        *("exaAiSearch", "exa_ai_search"),
     }
 )
+_STANDARD_TIERS: Final = frozenset({"standard", "default", "unspecified"})
 _URI_FIELDS: Final = frozenset({"fileUri", "file_uri"})
 _PAIRS: Final = (("fileData", "file_data"), ("fileUri", "file_uri"), ("functionResponse", "function_response"))
 _NESTED: Final = (
@@ -107,6 +111,9 @@ def injects_usage(endpoint: Endpoint, peek: Peek) -> bool:
 
 
 def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
+    tier = scan.value("serviceTier")
+    if tier is not None and not (isinstance(tier, str) and tier.lower() in _STANDARD_TIERS):
+        raise NotOffered("serviceTier", base.PRICE)
     if _SUSPECT.search(scan.data) is None:
         return
     for node in base.objects(scan.tree(_NESTED), _OPAQUE):
@@ -132,6 +139,47 @@ def _is_public(uri: object) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(host) and "generativelanguage" not in host
+
+
+_TEXT_PARTS: Final = frozenset(
+    {
+        *("text", "thought", "thoughtSignature", "thought_signature", "functionCall", "function_call"),
+        *("functionResponse", "function_response", "executableCode", "executable_code"),
+        *("codeExecutionResult", "code_execution_result"),
+    }
+)
+_TEXT_TOOLS: Final = frozenset({"functionDeclarations", "function_declarations"})
+_DOUBT: Final = base.doubt(
+    {
+        *("inline", "file", "blob", "data", "mime", "uri", "url", "media", "image", "audio", "video", "speech"),
+        *(
+            "document",
+            "spreadsheet",
+            "part_",
+            "partM",
+            "code_execution",
+            "codeExecution",
+            "computer",
+            "tool_",
+            "toolCall",
+        ),
+        *("toolResponse", "retrieval", "google", "enterprise", "parallel", "exa", "mcp"),
+    }
+)
+_MEDIA_NESTED: Final = _NESTED | _TEXT_PARTS | _TEXT_TOOLS | {"inlineData", "inline_data"}
+
+
+def beyond_text(endpoint: Endpoint, scan: Scan) -> bool:
+    if _DOUBT.search(scan.data) is None:
+        return False
+    for node in base.objects(scan.tree(_MEDIA_NESTED), _OPAQUE):
+        for field, known in (("parts", _TEXT_PARTS), ("tools", _TEXT_TOOLS)):
+            listed = node.get(field)
+            # Google's parser takes a lone object for a list of one.
+            for item in listed if isinstance(listed, list) else [listed]:
+                if isinstance(item, dict) and not item.keys() <= known:
+                    return True
+    return False
 
 
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:

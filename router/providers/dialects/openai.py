@@ -17,14 +17,21 @@ from router.providers.usage import Usage
 from router.surface import Endpoint
 
 _CONTENT: Final = ("messages", "input", "prompt", "tools", "instructions", "functions", "tool_choice")
-_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# The output limits that each endpoint honours; any other is refused, since it would look like one and bind nobody.
+_HONOURED: Final[Mapping[Endpoint, tuple[str, ...]]] = {
+    Endpoint.CHAT: ("max_completion_tokens", "max_tokens"),
+    Endpoint.COMPLETIONS: ("max_tokens",),
+    Endpoint.EMBEDDINGS: (),
+    Endpoint.RESPONSES: ("max_output_tokens",),
+}
+_LIMITS: Final = tuple(dict.fromkeys(name for names in _HONOURED.values() for name in names))
 _CHOICES: Final = ("n", "best_of")
 _STATE: Final = ("previous_response_id", "conversation", "background", "background_options", "container")
 GOVERNED = Governed(
     (
         *("model", "provider", "stream", "stream_options", "store", "metadata", "user", "safety_identifier"),
         *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
-        *("service_tier", "web_search_options"),
+        *("service_tier", "web_search_options", "prediction"),
         *_CONTENT,
         *_LIMITS,
         *_CHOICES,
@@ -42,7 +49,7 @@ _STORES: Final = (Endpoint.CHAT, Endpoint.RESPONSES)
 _USAGE_ON_ASKING: Final = (Endpoint.CHAT, Endpoint.COMPLETIONS)
 
 # JSON that the provider takes as data: schemas and arguments may use any field name.
-_OPAQUE: Final = frozenset({"parameters", "schema", "arguments", "metadata", "input_schema", "output_schema"})
+OPAQUE: Final = frozenset({"parameters", "schema", "arguments", "metadata", "input_schema", "output_schema"})
 _STATE_FIELDS: Final = frozenset(
     {"file_id", "file_ids", "vector_store_ids", "container_id", "comparison_response_id", "skill_id"}
 )
@@ -50,7 +57,7 @@ _STATE_TYPES: Final = frozenset(
     {"item_reference", "file_search", "code_interpreter", "container_auto", "container_reference", "skill_reference"}
 )
 _SEARCHES: Final = "web_search"
-_NESTED: Final = _STATE_FIELDS | {
+NESTED: Final = _STATE_FIELDS | {
     *("type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
 }
 _SHORTEST_CACHE: Final = "30m"
@@ -74,7 +81,6 @@ def pass_headers(client: Mapping[str, str]) -> dict[str, str]:
 
 
 def peek(endpoint: Endpoint, scan: Scan, params: Mapping[str, str]) -> Peek:
-    limits = [base.whole_number(scan.value(name), name) for name in _LIMITS]
     choices = [base.whole_number(scan.value(name), name, least=1) for name in _CHOICES]
     options = base.object_field(scan, "stream_options") or {}
     include_usage = options.get("include_usage")
@@ -83,11 +89,24 @@ def peek(endpoint: Endpoint, scan: Scan, params: Mapping[str, str]) -> Peek:
     return Peek(
         model=base.text_field(scan, "model"),
         stream=base.bool_field(scan, "stream"),
-        max_output_tokens=max((limit for limit in limits if limit is not None), default=None),
+        max_output_tokens=_limit(endpoint, scan),
         include_usage=bool(include_usage),
         provider=base.object_field(scan, "provider"),
         n=max((count for count in choices if count is not None), default=1),
     )
+
+
+def _limit(endpoint: Endpoint, scan: Scan) -> int | None:
+    honoured = _HONOURED[endpoint]
+    limits = {name: base.whole_number(scan.value(name), name) for name in _LIMITS}
+    for name, limit in limits.items():
+        if limit is not None and name not in honoured:
+            hint = f"; {' or '.join(honoured)} limits its output" if honoured else ""
+            raise InvalidRequest(f"'{name}' isn't a field of this endpoint{hint}.", code="unknown_field", param=name)
+    # Rejected words of a prediction are output too, past the limit. Of two limits, which one holds differs by provider.
+    if scan.value("prediction") is not None:
+        return None
+    return max((limit for limit in limits.values() if limit is not None), default=None)
 
 
 def injects_usage(endpoint: Endpoint, peek: Peek) -> bool:
@@ -106,7 +125,7 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         raise NotOffered("prompt", base.STATE)  # a stored prompt template; elsewhere `prompt` is the text itself
     if _SUSPECT.search(scan.data) is None:
         return
-    for node in base.objects(scan.tree(_NESTED), _OPAQUE):
+    for node in base.objects(scan.tree(NESTED), OPAQUE):
         for field in _STATE_FIELDS & node.keys():
             if node[field] is not None:
                 raise NotOffered(field, base.STATE)
@@ -125,15 +144,55 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             base.refuse_long_cache(node, "prompt_cache_breakpoint", _SHORTEST_CACHE)
 
 
+_MEDIA_FIELDS: Final = frozenset(
+    {
+        *("image", "images", "image_url", "input_image", "video", "video_url", "input_video", "audio", "input_audio"),
+        *("audio_url", "file", "file_url", "file_data", "input_file"),
+    }
+)
+TEXT_TYPES: Final = frozenset(
+    {
+        *("text", "input_text", "output_text", "refusal", "summary_text", "content", "message", "ephemeral"),
+        *("reasoning", "reasoning_text", "reasoning.text", "reasoning.summary", "reasoning.encrypted"),
+        *("function", "function_call", "function_call_output", "allowed_tools"),
+        *("custom", "custom_tool_call", "custom_tool_call_output", "grammar"),
+        *("json_object", "json_schema", "enabled", "disabled"),
+        *("object", "array", "string", "number", "integer", "boolean", "null"),  # schemas
+    }
+)
+_DOUBT: Final = base.doubt(_MEDIA_FIELDS, TEXT_TYPES)
+
+
+def beyond_text(endpoint: Endpoint, scan: Scan) -> bool:
+    if _DOUBT.search(scan.data) is None:
+        return False
+    return base.not_text(scan.tree(NESTED | _MEDIA_FIELDS | {"output"}), OPAQUE, _MEDIA_FIELDS, TEXT_TYPES)
+
+
 def plan(endpoint: Endpoint, scan: Scan, policy: Policy) -> list[Edit]:
     edits = base.provider_edit(scan, policy)
     if scan.value("model") != policy.upstream_model:
         edits.append(put("model", "model", policy.upstream_model))
     store = base.store_edit(scan, policy, explicit=endpoint in _STORES)
     edits += store
-    if store and endpoint is Endpoint.CHAT and "metadata" in scan:
+    if (store or policy.aggregator) and endpoint is Endpoint.CHAT and "metadata" in scan:
         edits.append(remove("metadata", "metadata"))
+    if endpoint is Endpoint.CHAT:
+        edits += _output_limit(scan, policy)
     return edits + _user(scan, policy) + _cache(scan, policy) + _stream_options(scan, policy)
+
+
+def _output_limit(scan: Scan, policy: Policy) -> list[Edit]:
+    """A limit under a name that the provider doesn't know would bind nobody."""
+    wanted = policy.output_limit
+    if wanted is None:
+        return []
+    [other] = (name for name in _HONOURED[Endpoint.CHAT] if name != wanted)
+    value = scan.value(other)
+    if value is None:
+        return []
+    moved = [put("output-limit", wanted, value)] if scan.value(wanted) is None else []
+    return [*moved, remove("output-limit", other)]
 
 
 def _user(scan: Scan, policy: Policy) -> list[Edit]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from router.providers.simulator.brain import Answer, Call, Prompt, Tokens, Tool, answer, input_tokens
 from router.providers.simulator.faults import Fault
-from router.providers.simulator.reading import Refused, joined, mapping, mappings, number, text, texts
+from router.providers.simulator.reading import Refused, joined, mapping, mappings, number, referenced, text, texts
 from router.providers.simulator.reply import Reply, Shapes, dumps, events, plain
 
 MODELS = ("sim-claude",)
@@ -46,6 +46,7 @@ def prompt(body: Mapping[str, object]) -> Prompt:
         system=_words(body.get("system")),
         other_text=joined(_everything(m.get("content")) for m in messages if m is not last),
         images=sum(block.get("type") == "image" for m in messages for block in _blocks(m.get("content"))),
+        referenced=referenced(messages),
         turns=len(messages),
         tools=tuple(
             Tool(text(tool.get("name")), mapping(tool.get("input_schema") or {}, "input_schema"))

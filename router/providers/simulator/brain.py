@@ -30,12 +30,16 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request, stripped of its dialect. `forced` names a tool, or is `*` for any, or `-` for none."""
+    """A request, stripped of its dialect. `forced` names a tool, or is `*` for any, or `-` for none.
+
+    `referenced` counts the tokens of what it names by an address.
+    """
 
     last_user: str
     system: str = ""
     other_text: str = ""
     images: int = 0
+    referenced: int = 0
     turns: int = 1
     tools: tuple[Tool, ...] = ()
     forced: str | None = None
@@ -91,10 +95,10 @@ def count_tokens(text: str) -> int:
 
 
 def input_tokens(prompt: Prompt) -> int:
-    """Tokens of all texts and tool schemas, and a fixed number for each image."""
+    """Tokens of all texts, tool schemas and references, and a fixed number for each image."""
     tools = sum(count_tokens(tool.name + json.dumps(tool.schema)) for tool in prompt.tools)
     texts = count_tokens(prompt.system) + count_tokens(prompt.last_user) + count_tokens(prompt.other_text)
-    return max(1, texts + tools + IMAGE_TOKENS * prompt.images)
+    return max(1, texts + tools + IMAGE_TOKENS * prompt.images + prompt.referenced)
 
 
 def answer(prompt: Prompt, *, usage_fault: str | None = None, huge_chars: int = 0) -> Answer:

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 
 from router.providers.simulator.brain import Answer, Prompt, Tokens, Tool, answer, input_tokens
 from router.providers.simulator.faults import Fault
-from router.providers.simulator.reading import Refused, first, joined, mapping, mappings, number, text, texts
+from router.providers.simulator.reading import (
+    Refused,
+    first,
+    joined,
+    mapping,
+    mappings,
+    number,
+    referenced,
+    text,
+    texts,
+)
 from router.providers.simulator.reply import JSON_TYPE, Reply, Shapes, dumps, events, plain
 
 MODELS = ("sim-gemini",)
@@ -54,6 +64,7 @@ def prompt(body: Mapping[str, object]) -> Prompt:
         system=_words(mapping(_either(body, "systemInstruction", "system_instruction") or {}, "systemInstruction")),
         other_text=joined(_words(c) for c in contents if c is not last),
         images=sum(_is_media(part) for c in contents for part in mappings(c.get("parts"))),
+        referenced=referenced(contents),
         turns=len(contents),
         tools=_tools(body),
         forced=_forced(body),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from router.providers.simulator.brain import CREATED, Answer, Call, Prompt, Tokens, Tool, answer
 from router.providers.simulator.faults import Fault
 from router.providers.simulator.openai import error
-from router.providers.simulator.reading import Refused, joined, mapping, mappings, number, text, words
+from router.providers.simulator.reading import Refused, joined, mapping, mappings, number, referenced, text, words
 from router.providers.simulator.reply import Reply, Shapes, dumps, events, plain
 
 
@@ -41,6 +41,7 @@ def prompt(body: Mapping[str, object]) -> Prompt:
         system=joined(system),
         other_text=joined(words(item.get("content")) + text(item.get("output")) for item in others),
         images=sum(part.get("type") == "input_image" for item in turns for part in mappings(item.get("content"))),
+        referenced=referenced(turns),
         turns=len(turns),
         tools=tuple(
             Tool(text(tool.get("name")), mapping(tool.get("parameters") or {}, "parameters"))

@@ -1,6 +1,7 @@
 """Small readers over decoded JSON, shared by the dialects; and the error that a dialect answers with."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 
@@ -50,6 +51,18 @@ def texts(value: object) -> tuple[str, ...]:
 def words(content: object) -> str:
     """A message's text: its content itself, or the `text` of its parts, one a line."""
     return content if isinstance(content, str) else joined(text(part.get("text")) for part in mappings(content))
+
+
+_TOKENS = re.compile(r"[?&]tokens=([0-9]{1,7})\b")
+
+
+def referenced(value: object) -> int:
+    """Tokens of everything that the request names by an address: `https://…?tokens=N` says how many it stands for."""
+    if isinstance(value, str):
+        found = _TOKENS.search(value) if value.startswith("https://") else None
+        return int(found[1]) if found else 0
+    inner = value.values() if isinstance(value, Mapping) else items(value)
+    return sum(referenced(one) for one in inner)
 
 
 def number(value: object) -> int | None:

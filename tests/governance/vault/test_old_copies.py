@@ -48,8 +48,8 @@ async def usage(stores: Stores, subject: UUID, days_ago: int) -> UUID:
     row = Usage(
         id=UUID(int=(int(at.timestamp() * 1000) << 80) | (uuid7().int & ((1 << 80) - 1))), account_id=uuid7(),
         subject_id=subject, api_key_id=uuid7(), at=at, endpoint="chat", model="m", provider="p", input_tokens=1,
-        cached_input_tokens=0, output_tokens=1, estimated=False, charge_microcredits=1, latency_ms=1, status=200,
-        outcome="completed",
+        cached_input_tokens=0, cache_write_tokens=0, output_tokens=1, estimated=False, charge_microcredits=1, latency_ms=1,
+        status=200, outcome="completed",
     )  # fmt: skip
     await seal(keys, row, at=at, ip="203.0.113.9", user_agent="curl")
     async with data.transaction(DataUse.SECURITY) as session:

@@ -39,7 +39,7 @@ class Customer:
         values: dict[str, Any] = {
             "request_id": uuid7(), "account_id": self.account_id, "subject_id": self.subject_id,
             "api_key_id": self.api_key_id, "at_ms": clock.unix_ms(), "endpoint": "chat", "model": "simulator/small",
-            "provider": "simulator", "input_tokens": 11, "cached_input_tokens": 3, "output_tokens": 7,
+            "provider": "simulator", "input_tokens": 11, "cached_input_tokens": 3, "cache_write_tokens": 2, "output_tokens": 7,
             "estimated": False, "charge_microcredits": charge, "latency_ms": 120, "first_byte_ms": 30, "status": 200,
             "outcome": "completed", "ip": IP, "user_agent": USER_AGENT,
         }  # fmt: skip

@@ -8,11 +8,13 @@ import stat
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.errors import SealBroken
+from governance.ids import uuid7
 from governance.vault.envelope import Key
 from router.billing import journal
 from router.billing.journal import JournalWriter, Segment, Tail
@@ -389,3 +391,9 @@ def test_segments_are_found_in_the_order_of_writing(folder: Path) -> None:
     names = [segment.path.stem.rsplit("-", 1)[1] for segment in journal.segments_of(folder, process_id)]
     assert names == ["1", "2", "10"]
     assert len(journal.processes(folder)) == 2
+
+
+def test_a_record_of_before_cache_writes_were_counted_is_read() -> None:
+    old = [uuid7(), 1, "chat", "m", "p", 11, 3, 7, False, 120, None, 200, "completed", None, None]
+    rest = journal._decoder.decode(msgspec.msgpack.encode(old))
+    assert (rest.user_agent, rest.cache_write_tokens) == (None, 0)

@@ -18,8 +18,8 @@ from tests.router.billing.book import IP, USER_AGENT, customer
 def test_the_row_is_what_the_policy_lists_and_nothing_else() -> None:
     assert set(Usage.__table__.columns.keys()) == {
         "id", "account_id", "subject_id", "api_key_id", "at", "endpoint", "model", "provider", "input_tokens",
-        "cached_input_tokens", "output_tokens", "estimated", "charge_microcredits", "latency_ms", "first_byte_ms",
-        "status", "outcome", "ip", "user_agent",
+        "cached_input_tokens", "cache_write_tokens", "output_tokens", "estimated", "charge_microcredits", "latency_ms",
+        "first_byte_ms", "status", "outcome", "ip", "user_agent",
     }  # fmt: skip
 
 
@@ -83,6 +83,7 @@ async def test_totals_are_by_utc_day_and_model(db: Database, keys: KeyStore) -> 
         (date(2026, 3, 1), "simulator/small", 1, 5),
     ]
     assert (found[1].input_tokens, found[1].cached_input_tokens, found[1].output_tokens) == (22, 6, 14)
+    assert found[1].cache_write_tokens == 4
 
 
 async def test_a_name_that_no_database_takes_does_not_stop_the_commit(db: Database, keys: KeyStore) -> None:

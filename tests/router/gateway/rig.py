@@ -33,7 +33,7 @@ from tests.router.billing.book import Customer, Flaky, Signal, customer
 MODEL = "up/model"
 PRICE = {"input": 1_000_000, "cached_input": 100_000, "cache_write": 1_250_000, "output": 4_000_000}
 CONTEXT = 5_000
-ENDPOINTS = {"openai": ["chat"], "anthropic": ["messages", "count_tokens"]}
+ENDPOINTS = {"openai": ["chat", "completions", "embeddings"], "anthropic": ["messages", "count_tokens"]}
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
 _SECRET = bytes(32)
 _PER_MINUTE = 60_000
@@ -131,14 +131,20 @@ class _Directory:
         return self._principal
 
 
-def _tier() -> Tier:
-    rates = Rates(100_000, _PER_MINUTE)
+def _tier(per_minute: int = _PER_MINUTE) -> Tier:
+    rates = Rates(100_000, per_minute)
     return Tier("free", 0, rates, rates)
 
 
 @asynccontextmanager
 async def rigged(
-    folder: Path, db: Flaky, keys: KeyStore, url: str, dialect: str = "openai", attempts_max: int = 1
+    folder: Path,
+    db: Flaky,
+    keys: KeyStore,
+    url: str,
+    dialect: str = "openai",
+    attempts_max: int = 1,
+    per_minute: int = _PER_MINUTE,
 ) -> AsyncIterator[Rig]:
     """A gateway whose one model is served at `url`."""
     made = await customer(db, keys, 100_000_000)
@@ -160,7 +166,7 @@ async def rigged(
     gateway = Gateway(
         catalog=catalog,
         directory=_Directory(principal),  # type: ignore[arg-type]
-        admission=Admission(catalog, Tiers([_tier()]), limiter, purse, _SECRET),
+        admission=Admission(catalog, Tiers([_tier(per_minute)]), limiter, purse, _SECRET),
         attempts=Attempts(upstream, Breaker(BreakerSettings(enabled=False)), settings, bytes(32)),
         purse=purse,
         limiter=limiter,

@@ -16,12 +16,14 @@ class Server:
     heads: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read_request(self, reader: asyncio.StreamReader) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next((int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x[:15] == b"content-length:"), 0)
         self.heads.append(head)
         self.bodies.append(await reader.readexactly(length))
+        self.came.set()
 
     async def until_gone(self, reader: asyncio.StreamReader) -> None:
         with suppress(ConnectionError):

@@ -35,12 +35,20 @@ def test_other_schemes_are_no_key(header: tuple[bytes, bytes]) -> None:
     assert caller.read([header]).key is None
 
 
-@pytest.mark.parametrize("query", [b"key=abc", b"alt=sse&key=abc", b"API_KEY=abc", b"access_token=abc"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(b"key=abc", b"alt=sse&key=abc", b"API_KEY=abc", b"access_token=abc", b"%6bey=abc", b"apikey=abc"),
+        *(b"x-goog-api-key=abc", b"X-Api-Key=abc", b"Authorization=Bearer+abc", b"api%5Fkey=abc"),
+        *(b"q=sk-va-abc", b"sk-va-abc", b"q=Sk%2Dva%2dabc", b"alt=sse&anything[]=%73k-va-abc"),
+    ],
+)
 def test_a_key_in_the_query_is_refused_with_the_reason(query: bytes) -> None:
     with pytest.raises(InvalidKey, match="must not be in the URL") as caught:
         caller.check_query(query)
     assert "abc" not in str(caught.value)
-    caller.check_query(b"alt=sse&keys=1")
+    caller.check_query(b"alt=sse&keys=1&pageToken=x")
+    caller.check_query(b"")
 
 
 def test_the_models_path_speaks_the_callers_dialect() -> None:

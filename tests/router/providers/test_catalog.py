@@ -220,6 +220,8 @@ def _set(path: str, value: object) -> dict:
         ("providers.acme.data_policy.zdr", None),
         ("providers.acme.data_policy.retention_days", 30),
         ("providers.acme.data_policy.caches_prompts", True),
+        ("providers.acme.data_policy.caches_prompts", "unknown"),
+        ("providers.acme.output_limit", "max_output_tokens"),
         ("providers.acme.data_policy.headquarters", False),
         ("providers.acme.data_policy.checked", "lately"),
         ("models.0.id", "has blanks"),
@@ -239,6 +241,26 @@ def test_refusals_name_the_field(tmp_path: Path, path: str, value: object) -> No
     named = text.removeprefix("mine.yaml: ").split(": ")[0]
     # The field itself, or what holds it where fields contradict each other.
     assert named.startswith(path) or path.startswith(named), text
+
+
+def test_zdr_and_a_long_cache_contradict_each_other(tmp_path: Path) -> None:
+    content = minimal()
+    declared = content["providers"]["acme"]["data_policy"]
+    declared.update(caches_prompts=True, cache_ttl_seconds=86_400)
+    assert "cache_ttl_seconds of at most 3600" in refused(tmp_path, content)
+    declared.update(cache_ttl_seconds=3600)
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    Catalog.load(file, production=False, allow_insecure=True, simulator_url=None, resolve_key=everything)
+
+
+def test_who_keeps_nothing_of_those_shipped() -> None:
+    catalog = shipped(simulator_url=SIMULATOR)
+    nothing_kept = {provider.id for provider in catalog.providers if provider.data_policy.keeps_nothing}
+    assert nothing_kept == {"openrouter", "simulator-openai", "simulator-anthropic", "simulator-google"}
+    for provider in catalog.providers:
+        policy = provider.data_policy
+        assert policy.transfer_mechanism and policy.policy_url and policy.checked, provider.id
 
 
 def test_refusals_of_the_file_itself(tmp_path: Path) -> None:

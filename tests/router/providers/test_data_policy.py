@@ -51,7 +51,32 @@ def test_unknown_counts_as_the_worst() -> None:
     assert not replace(KNOWN, zdr=True).keeps_nothing  # thirty days contradict the promise
 
 
+@pytest.mark.parametrize(
+    ("caches", "seconds", "days"),
+    [
+        (False, None, 0),
+        (True, 300, 0),
+        (True, 3600, 0),
+        (True, 3601, 1),
+        (True, 86_400, 1),
+        (True, 86_401, 2),
+        (True, None, None),
+        (None, None, None),
+        (None, 300, None),
+    ],
+)
+def test_a_cache_is_retention(caches: bool | None, seconds: int | None, days: int | None) -> None:
+    """`days`: the least limit that it fits; None: none at all."""
+    policy = replace(KNOWN, zdr=True, retention_days=0, caches_prompts=caches, cache_ttl_seconds=seconds)
+    assert [policy.keeps_at_most(limit) for limit in (0, 1, 2, 36_500)] == [
+        days is not None and limit >= days for limit in (0, 1, 2, 36_500)
+    ]
+    assert policy.keeps_nothing is (days == 0) and as_json(policy)["zdr"] is (days == 0)
+    assert ("zdr=yes" in summary(policy)) is (days == 0)
+
+
 def test_as_json() -> None:
     shown = as_json(KNOWN)
     assert shown["retention_days"] == 30 and shown["checked"] == "2026-11-24" and shown["known"] is True
     assert as_json(UNKNOWN)["trains"] is None and as_json(UNKNOWN)["known"] is False
+    assert as_json(UNKNOWN)["certifications"] is None and shown["certifications"] == ["soc2"]

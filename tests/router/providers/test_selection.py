@@ -31,7 +31,7 @@ def route(
 ) -> Route:
     base = parse_url(f"https://{name}.example", dialect)
     aggregator = slugs is not None
-    provider = Provider(name, dialect, base, Secret("k"), None, False, aggregator, slugs or {}, policy, "", None)
+    provider = Provider(name, dialect, base, Secret("k"), None, False, aggregator, slugs or {}, None, policy, "", None)
     shown = downstream_unknown(policy) if aggregator else policy
     model = Model("m", 1000, 100, ())
     return Route(provider, base, Secret("k"), "up", dialect, endpoints, Price(Rates(1, 1, 1, 1)), shown, model)
@@ -95,6 +95,23 @@ def test_none_left_fails_closed_and_names_each_rule() -> None:
         "gamma": "only: the provider isn't among those named",
     }
     assert error.value.status == 403
+
+
+@pytest.mark.parametrize(
+    ("policy", "demanded", "rule"),
+    [
+        (replace(ZERO, cache_ttl_seconds=86_400), {"zdr": True}, "zdr: the provider caches prompts for up to 86400 seconds"),
+        (replace(ZERO, caches_prompts=None, cache_ttl_seconds=None), {"zdr": True},
+         "zdr: how long the provider caches prompts isn't known"),
+        (replace(ZERO, cache_ttl_seconds=86_401), {"max_retention_days": 1},
+         "max_retention_days: the provider caches prompts for up to 86401 seconds"),
+        (replace(ZERO, zdr=False), {"zdr": True}, "zdr: the provider doesn't promise zero data retention"),
+    ],
+)  # fmt: skip
+def test_a_cache_that_keeps_excludes(policy: DataPolicy, demanded: dict[str, object], rule: str) -> None:
+    assert exclusion(route("one", policy), parse(demanded)) == rule
+    # An aggregator's own declaration says what those behind it may cache.
+    assert exclusion(route("one", policy, slugs={}), parse(demanded)) == rule
 
 
 def test_rules_dont_repeat_the_callers_words() -> None:
@@ -191,11 +208,11 @@ policies = st.builds(
     retention_days=st.none() | st.integers(0, 60),
     retention_reason=st.just(""),
     zdr=st.booleans(),
-    caches_prompts=st.none(),
-    cache_ttl_seconds=st.none(),
+    caches_prompts=st.none() | st.booleans(),
+    cache_ttl_seconds=st.none() | st.sampled_from([300, 86_400, 864_000]),
     regions=st.lists(st.sampled_from(["us", "eu", "cn"]), unique=True).map(tuple),
     headquarters=st.none() | st.sampled_from(["US", "DE", "CN"]),
-    certifications=st.lists(st.sampled_from(["soc2", "iso27001"]), unique=True).map(tuple),
+    certifications=st.none() | st.lists(st.sampled_from(["soc2", "iso27001"]), unique=True).map(tuple),
     policy_url=st.just(""),
     transfer_mechanism=st.just(""),
     checked=st.none(),

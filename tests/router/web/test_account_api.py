@@ -95,6 +95,7 @@ async def test_usage_is_the_own_accounts(web: Running) -> None:
                 provider="simulator",
                 input_tokens=10,
                 cached_input_tokens=4,
+                cache_write_tokens=2,
                 output_tokens=5,
                 estimated=False,
                 charge_microcredits=700,
@@ -116,6 +117,8 @@ async def test_usage_is_the_own_accounts(web: Running) -> None:
         assert [(row["requests"], row["charge_microcredits"]) for row in first["totals"]] == [(3, 2100)]
         rest = (await client.get(f"{API}/usage", params={"limit": 2, "before": first["next_before"]})).json()
         assert rest["next_before"] is None
+        assert {row["cache_write_tokens"] for row in first["requests"]} == {2}
+        assert [row["cache_write_tokens"] for row in first["totals"]] == [6]
         seen = [row["id"] for row in first["requests"] + rest["requests"]]
         assert sorted(seen) == sorted(ids[:3])
         # For security only: the log's own view doesn't open them.

@@ -289,7 +289,7 @@ async def test_overview_shows_money_and_usage(web: Running) -> None:
         event = MeterEvent(
             request_id=uuid7(), account_id=person.account_id, subject_id=person.subject_id, api_key_id=uuid4(),
             at_ms=clock.unix_ms(), endpoint="chat", model="simulator/gpt", provider="simulator", input_tokens=1234,
-            cached_input_tokens=0, output_tokens=5, estimated=False, charge_microcredits=700, latency_ms=12,
+            cached_input_tokens=0, cache_write_tokens=0, output_tokens=5, estimated=False, charge_microcredits=700, latency_ms=12,
             first_byte_ms=6, status=200, outcome="completed", ip=None, user_agent=None,
         )  # fmt: skip
         await usage_log.add(session, [await usage_log.row_of(keys, event)])

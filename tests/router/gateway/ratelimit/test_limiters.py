@@ -144,12 +144,32 @@ async def test_settle_takes_what_was_used_beyond_the_estimate(limiter: RateLimit
     assert not (await limiter.take([want("t", 1000, 200, "tokens")])).allowed
 
 
-async def test_debt_is_at_most_one_more_minute(limiter: RateLimiter) -> None:
+async def test_a_debt_is_carried_whole(limiter: RateLimiter) -> None:
+    """Fifty minutes' worth was used: with less to wait, low estimates would pass many times the limit."""
     wanted = [want("t", 1000, 100, "tokens")]
     assert (await limiter.take(wanted)).allowed
     await limiter.settle(wanted, 50_000)
     verdict = await limiter.take([want("t", 1000, 0, "tokens")])
-    assert not verdict.allowed and 59 < verdict.retry_after_s <= 60
+    assert not verdict.allowed and 48.5 * 60 < verdict.retry_after_s <= 49 * 60
+
+
+async def test_a_debt_adds_up_over_requests_that_ran_at_once(limiter: RateLimiter) -> None:
+    wanted = [want("t", 1000, 100, "tokens")]
+    for _ in range(5):
+        assert (await limiter.take(wanted)).allowed
+    for _ in range(5):
+        await limiter.settle(wanted, 1000)
+    verdict = await limiter.take([want("t", 1000, 0, "tokens")])
+    assert not verdict.allowed and 3.5 * 60 < verdict.retry_after_s <= 4 * 60
+
+
+async def test_no_debt_is_too_large_for_its_cell(limiter: RateLimiter) -> None:
+    wanted = [want("t", 1, 0, "tokens")]
+    assert (await limiter.take(wanted)).allowed
+    for _ in range(20):
+        await limiter.settle(wanted, 100_000_000)
+    verdict = await limiter.take([want("t", 1, 0, "tokens")])
+    assert not verdict.allowed and verdict.retry_after_s > 300 * 24 * 3600
 
 
 async def test_no_credit_is_banked(limiter: RateLimiter) -> None:

@@ -55,6 +55,38 @@ def test_peek_reads_what_routing_needs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [
+        (CHAT, "max_output_tokens"),
+        (COMPLETIONS, "max_completion_tokens"),
+        (COMPLETIONS, "max_output_tokens"),
+        (EMBEDDINGS, "max_tokens"),
+        (RESPONSES, "max_tokens"),
+        (RESPONSES, "max_completion_tokens"),
+    ],
+)
+def test_a_limit_that_the_endpoint_does_not_honour_is_refused(endpoint: Endpoint, name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        dialect.peek(endpoint, body(**{name: 1}), {})
+    assert (caught.value.param, caught.value.code, caught.value.status) == (name, "unknown_field", 400)
+    assert dialect.peek(endpoint, body(**{name: None}), {}).max_output_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "limit"),
+    [
+        (CHAT, {"max_tokens": 9, "max_completion_tokens": 5}, 9),
+        (CHAT, {"max_completion_tokens": 5}, 5),
+        (CHAT, {"max_completion_tokens": 5, "prediction": {"type": "content", "content": "x"}}, None),
+        (COMPLETIONS, {"max_tokens": 5}, 5),
+        (RESPONSES, {"max_output_tokens": 5}, 5),
+    ],
+)
+def test_the_limit_that_counts(endpoint: Endpoint, fields: dict[str, Any], limit: int | None) -> None:
+    assert dialect.peek(endpoint, body(**fields), {}).max_output_tokens == limit
+
+
+@pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"model": 5}, "model"),
@@ -135,6 +167,31 @@ def test_cache_fields() -> None:
         body(prompt_cache_retention="in_memory", prompt_cache_options={"ttl": "12h"}), Policy("up-1", "u_9f", zdr=True)
     )
     assert sent["prompt_cache_retention"] == "in_memory" and "prompt_cache_options" not in sent
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "sent"),
+    [
+        ({"max_completion_tokens": 5}, "max_tokens", {"max_tokens": 5}),
+        ({"max_completion_tokens": 5, "max_tokens": None}, "max_tokens", {"max_tokens": 5}),
+        ({"max_completion_tokens": 5, "max_tokens": 4}, "max_tokens", {"max_tokens": 4}),
+        ({"max_tokens": 5}, "max_completion_tokens", {"max_completion_tokens": 5}),
+        ({"max_tokens": 5}, "max_tokens", {"max_tokens": 5}),
+        ({"max_completion_tokens": 5}, None, {"max_completion_tokens": 5}),
+    ],
+)
+def test_the_output_limit_goes_under_the_name_that_is_honoured(
+    given: dict[str, Any], wanted: str | None, sent: dict[str, Any]
+) -> None:
+    out, names = edited(body(**given), Policy("up-1", None, output_limit=wanted))
+    assert {name: value for name, value in out.items() if name.startswith("max_")} == sent
+    assert ("output-limit" in names) is (given != sent)
+
+
+def test_an_aggregator_gets_no_metadata() -> None:
+    given = {"store": False, "metadata": {"a": "b"}}
+    assert "metadata" in edited(body(**given))[0]
+    assert "metadata" not in edited(body(**given), Policy("up-1", None, aggregator=True))[0]
 
 
 def test_provider_is_removed_or_set_for_an_aggregator() -> None:

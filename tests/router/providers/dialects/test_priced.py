@@ -34,6 +34,11 @@ def refuse(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None
         (Dialect.GOOGLE, GENERATE, {"tools": [{"google_search": {}}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"urlContext": {}}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"googleMaps": {}}]}),
+        (Dialect.GOOGLE, GENERATE, {"tools": [{"exaAiSearch": {}}]}),
+        (Dialect.GOOGLE, GENERATE, {"tools": [{"parallel_ai_search": {}}]}),
+        (Dialect.GOOGLE, GENERATE, {"serviceTier": "priority"}),
+        (Dialect.GOOGLE, GENERATE, {"service_tier": "FLEX"}),
+        (Dialect.GOOGLE, GENERATE, {"serviceTier": 3}),  # ProtoJSON takes an enum's number too
     ],
 )
 def test_refused(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
@@ -49,6 +54,9 @@ def test_refused(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -
         (Dialect.ANTHROPIC, MESSAGES, {"service_tier": "standard_only", "speed": "standard"}),
         (Dialect.ANTHROPIC, MESSAGES, {"messages": [{"role": "user", "content": "web_search_2 google_search"}]}),
         (Dialect.GOOGLE, GENERATE, {"contents": [{"parts": [{"text": "googleSearch"}]}]}),
+        (Dialect.GOOGLE, GENERATE, {"serviceTier": "standard"}),
+        (Dialect.GOOGLE, GENERATE, {"service_tier": "STANDARD"}),
+        (Dialect.GOOGLE, GENERATE, {"serviceTier": None}),
     ],
 )
 def test_let_through(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
