@@ -36,3 +36,5 @@ async def once(keys: KeyStore, data: Database, index_renewal: Period) -> None:
     if unfinished or (made_at is not None and index_renewal.after(made_at) <= clock.now()):
         async for _ in rotation.rotate(What.INDEX, keys, data):
             pass
+    # Last: a key service out of reach keeps nothing else from being done.
+    await keys.root_ends.recheck()
