@@ -11,7 +11,6 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
-from governance import events
 from governance.datamap import DataUse, registry
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
@@ -72,12 +71,6 @@ class Service:
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
-        # Before anything is served: what a crash left half done is finished, what a restore revived is destroyed again.
-        await stores.keys.reconcile()
-        await stores.permitted.reconcile()
-        if lost := await stores.keys.unreadable():
-            _log.error("stored keys can't be opened: what they seal is unreadable", **lost)
-            await events.emit_async("vault:keys:unreadable", lost)
         self.catalog = catalog = await self._open_catalog()
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret
