@@ -79,11 +79,12 @@ async def set_by_link(desk: Desk, token: str, purpose: Purpose, password: str) -
     normal = check_password(password, await person.email.open(DataUse.AUTHENTICATION))
     password_hash = await desk.passwords.hash(normal)
     async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
-        # Of two at once one wins here, and nothing of the other's is kept.
-        subject_id = await redeem(session, token, purpose)
-        found = await person_of(session, subject_id)
+        # Locked before any link: two links of one person void each other.
+        found = await person_of(session, person.subject_id, lock=True)
         if found is None:
             raise Rejected("This link doesn't work.", field="token")
+        # Of two at once one wins here, and nothing of the other's is kept.
+        subject_id = await redeem(session, token, purpose)
         found.email_confirmed_at = found.email_confirmed_at or clock.now()
         await void(session, subject_id, Purpose.RESET)
         await void(session, subject_id, Purpose.CONFIRM)
@@ -108,7 +109,7 @@ async def change_password(desk: Desk, subject_id: UUID, current: str, password: 
     normal = check_password(password, await person.email.open(DataUse.AUTHENTICATION))
     password_hash = await desk.passwords.hash(normal)
     async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
-        found = await person_of(session, subject_id)
+        found = await person_of(session, subject_id, lock=True)
         if found is None:
             raise NotFound("There is no such person.")
         await void(session, subject_id, Purpose.RESET)

@@ -168,6 +168,22 @@ async def test_of_many_confirmations_at_once_one_wins(desk: Desk) -> None:
     await enter(desk, password=won)
 
 
+async def test_of_both_links_at_once_one_wins(desk: Desk) -> None:
+    """Each makes the other worthless: neither waits for the other for ever."""
+    for number in range(6):
+        email = f"ada{number}@example.org"
+        await sign_up(desk, email)
+        confirming = await mailed_token(desk)
+        await request_reset(desk, email)
+        resetting = await mailed_token(desk)
+        outcomes = await asyncio.gather(
+            confirm(desk, confirming, PASSWORD), reset(desk, resetting, PASSWORD), return_exceptions=True
+        )
+        assert sum(isinstance(outcome, Rejected) for outcome in outcomes) == 1, outcomes
+        assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1, outcomes
+        await enter(desk, email)
+
+
 async def test_of_many_sign_ups_at_once_one_makes_the_account(desk: Desk) -> None:
     answers = await asyncio.gather(*(sign_up(desk, EMAIL) for _ in range(6)))
     assert answers == [ANSWER] * 6
