@@ -2,7 +2,8 @@
 
 A session is opened with a data use: plain columns linked to a subject are personal data too, and a read without a
 purpose has no place to happen. A transaction takes the write lock at its start on SQLite (BEGIN IMMEDIATE), so that
-read-then-write never fails half way.
+read-then-write never fails half way. Its commit is on disk when it returns, whatever a server, database or role has as
+its default: keys that were made or destroyed, and money, must not come back or go with a power loss.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -55,7 +56,9 @@ class Database:
         """Runs before each session: what decides which rows it sees is brought up to date."""
         if self.sqlite:
             _prepare_sqlite(self.engine)
-        self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        else:
+            _prepare_postgresql(self.engine)
+        self._writing = self.engine.execution_options(writing=True)
 
     @asynccontextmanager
     async def session(self, use: DataUse) -> AsyncIterator[AsyncSession]:
@@ -69,7 +72,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, use: DataUse) -> AsyncIterator[AsyncSession]:
-        """A session that commits at the end of the block, or changes nothing."""
+        """A session that commits durably at the end of the block, or changes nothing."""
         await self.prepare()
         info = {**self.context, "use": use}
         opened = AsyncSession(self._writing, sync_session_class=GovernedSession, expire_on_commit=False, info=info)
@@ -103,4 +106,18 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _prepare_postgresql(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        # By statement: a startup parameter isn't taken by every pooler. What is stricter than `on` is left.
+        if _writes(connection):
+            connection.exec_driver_sql(
+                "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+            )
+
+
+def _writes(connection: Any) -> bool:
+    return bool(connection.get_execution_options().get("writing", False))

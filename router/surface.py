@@ -151,7 +151,10 @@ class Account:
             "POST": "Start an account. The answer is the same whether the address is known or not; a mail says how to go on."
         },
     )
-    CONFIRM = Path(f"{_ACCOUNT}/confirm", {"POST": "Confirm the address with the token of the mail; works once."})
+    CONFIRM = Path(
+        f"{_ACCOUNT}/confirm",
+        {"POST": "Confirm the address with the token of the mail, and set the password; works once."},
+    )
     SIGN_IN = Path(f"{_ACCOUNT}/sign-in", {"POST": "A session token, to be sent as `Authorization: Bearer`."})
     SIGN_OUT = Path(f"{_ACCOUNT}/sign-out", {"POST": "End this session."})
     PASSWORD_RESET = Path(
@@ -205,8 +208,8 @@ class Portal:
     CONFIRM = Path(
         f"{_PORTAL}/confirm",
         {
-            "GET": "Shows a button: what opens links in mails to look for harm must not use them up.",
-            "POST": "Confirms the address.",
+            "GET": "Asks for a password: what opens links in mails to look for harm must not use them up.",
+            "POST": "Confirms the address, and sets the password.",
         },
     )
     SIGN_IN = Path(

@@ -28,3 +28,18 @@ def _hold(run_folder: Path, kind: int, refusal: str) -> int:
         os.close(handle)
         raise Conflict(refusal) from None
     return handle
+
+
+def holders(run_folder: Path) -> list[int]:
+    """Processes that hold the stores in use, but for this one (Linux, processes that we may look at)."""
+    lock = str((run_folder / _FILE).absolute())
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                held = any(str(handle.readlink()) == lock for handle in (process / "fd").iterdir())
+            except OSError:  # another user's, or one that has just ended
+                continue
+            if held:
+                found.append(int(process.name))
+    return sorted(found)

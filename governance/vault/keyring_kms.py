@@ -157,12 +157,22 @@ class AwsKmsKeyring:
         if root_id == self._current:
             raise Conflict("The current root key can't be destroyed: rotate first.")
         if state is None:
-            raise KeyGone("AWS KMS doesn't hold this root key.")
+            await self._refuse_unlisted(root_id)
         if state is not RootState.DESTROYING:
             days = self._window_days
             await _call(self._client, "schedule_key_deletion", KeyId=str(root_id), PendingWindowInDays=days)
         at = (await _described(self._client, self._arn(root_id)))["DeletionDate"]
         return Destruction(at.astimezone(UTC), self.destruction)
+
+    async def _refuse_unlisted(self, root_id: UUID) -> None:
+        """A key without its alias is gone, or isn't known to be ours: then it must not look destroyed."""
+        try:
+            await _described(self._client, self._arn(root_id))
+        except _Refused as error:
+            if error.code == "NotFoundException":
+                raise KeyGone("AWS KMS doesn't hold this root key.") from None
+            raise
+        raise Conflict("AWS KMS holds this key, and not as a root key of this keyring: delete it by hand.")
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._client.close)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from governance import clock, events
 from governance.datamap import BASIS_USES, METADATA, DataUse, KeyBasis, OnErasure, Store
 from governance.db import Database
-from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver, UseRefused
+from governance.errors import KeyGone, KeyUnavailable, PeriodOver, UseRefused
 from governance.ids import in_lists, uuid7
 from governance.vault import keyring as keyrings
 from governance.vault.channel import Channel, OneProcess
@@ -31,6 +31,7 @@ from governance.vault.limits import NO_LIMIT, Limit, Starts
 from governance.vault.mirrors import Mirror
 from governance.vault.openings import Openings
 from governance.vault.purpose import Purpose
+from governance.vault.root_ends import RootEnds
 from governance.vault.stored_key import (
     Kind,
     StoredKey,
@@ -77,7 +78,7 @@ class KeyStore:
         self._limits = limits or {}
         self._tree = KeyTree(keyring)
         self._cache = KeyCache(self.channel.generation, self._tree.forget, cache_size, cache_seconds)
-        self._pending_roots: set[UUID] = set()
+        self.root_ends = RootEnds(db, keyring)
 
     # Making and reading
 
@@ -489,15 +490,15 @@ class KeyStore:
         root = await self._tree.lock(session)
         before = keyrings.root_id(root.wrapped or b"")
         if roll and self.keyring.current == before:
-            # A crash between this and the commit leaves a root key that nothing is under; this process alone takes it next.
+            # A crash between this and the commit leaves a root key that nothing is under; a later roll closes it.
             await self.keyring.rotate()
         await self._tree.remove(session, gone)
         after = keyrings.root_id(root.wrapped or b"")
         if await session.get(RootEpoch, after) is not None:
             # Another process closed it, and may be destroying it now: what hangs on it would be lost.
             raise KeyUnavailable("The keyring still takes a closed root key for the current one: try again.")
-        if after != before and await session.get(RootEpoch, before) is None:
-            session.add(RootEpoch(root_id=before, closed_at=clock.now()))
+        if after != before:
+            await self.root_ends.close(session, before, after)
         return before
 
     async def settle(self) -> None:
@@ -514,29 +515,7 @@ class KeyStore:
 
     async def close_roots(self) -> None:
         """Have the keyring destroy the root keys that nothing is under any more; those it can't are left for later."""
-        async with self.db.session(DataUse.SECURITY) as session:
-            closed = select(RootEpoch.root_id).where(RootEpoch.destroyed_at.is_(None))
-            roots = (await session.scalars(closed)).all()
-        for root_id in roots:
-            try:
-                real_at, limit = await self._end_root(root_id)
-            except (KeyUnavailable, Conflict):
-                # The next round tries again; until then the receipt says that it isn't real.
-                if root_id not in self._pending_roots:
-                    self._pending_roots.add(root_id)
-                    await events.emit_async("vault:root:pending", {"root": str(root_id)})
-                continue
-            async with self.db.transaction(DataUse.SECURITY) as session:
-                row = await session.get_one(RootEpoch, root_id)
-                row.destroyed_at, row.real_at, row.limit = clock.now(), real_at, limit
-
-    async def _end_root(self, root_id: UUID) -> tuple[datetime | None, str]:
-        try:
-            destruction = await self.keyring.destroy(root_id)
-        except KeyGone:
-            # An earlier try destroyed it and crashed before it was written down.
-            return clock.now(), self.keyring.destruction
-        return destruction.at, destruction.limit
+        await self.root_ends.end()
 
     async def roll_root(self) -> None:
         """A new root key, and the end of the former one. Raises Conflict where that is done by hand."""

@@ -46,6 +46,7 @@ class Upkeep:
             self._retire,
             self._roll,
             self._renew,
+            self._recheck_roots,
         ):
             try:
                 await step()
@@ -86,3 +87,6 @@ class Upkeep:
         if unfinished or (made_at is not None and self._index_renewal.after(made_at) <= clock.now()):
             async for _ in rotation.rotate(What.INDEX, self._keys, self._data):
                 pass
+
+    async def _recheck_roots(self) -> None:
+        await self._keys.root_ends.recheck()

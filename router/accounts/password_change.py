@@ -52,6 +52,9 @@ async def _set(desk: Desk, session: AsyncSession, person: Person, password_hash:
     await seal(desk.keys, person, password_hash=password_hash)
     person.first_password = False
     await session.flush()
+
+
+async def _tell(desk: Desk, session: AsyncSession, person: Person) -> None:
     to = await person.email.open(DataUse.NOTICES)
     values = {"reset": desk.links.reset()}
     await enqueue(session, desk.keys, person.subject_id, "password-changed", to, values, f"password:{uuid7()}")
@@ -62,25 +65,34 @@ async def reset(desk: Desk, token: str, password: str) -> UUID:
 
     Raises Rejected for a link that doesn't work (field `token`) or a password that breaks the rules (the link is kept).
     """
+    person = await set_by_link(desk, token, Purpose.RESET, password)
+    await events.emit_async("account:password:reset", {"subject_id": str(person.subject_id)})
+    return person.subject_id
+
+
+async def set_by_link(desk: Desk, token: str, purpose: Purpose, password: str) -> Person:
+    """What `reset` and the confirmation of an address have in common: whoever read the mail chooses the password."""
     async with desk.db.session(DataUse.AUTHENTICATION) as session:
-        person = await person_of(session, await look_up(session, token, Purpose.RESET))
+        person = await person_of(session, await look_up(session, token, purpose))
     if person is None:
         raise Rejected("This link doesn't work.", field="token")
     normal = check_password(password, await person.email.open(DataUse.AUTHENTICATION))
     password_hash = await desk.passwords.hash(normal)
     async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
-        # Of two at once one wins here, and nothing of the other's is kept.
-        subject_id = await redeem(session, token, Purpose.RESET)
-        found = await person_of(session, subject_id)
+        # Locked before any link: two links of one person void each other.
+        found = await person_of(session, person.subject_id, lock=True)
         if found is None:
             raise Rejected("This link doesn't work.", field="token")
+        # Of two at once one wins here, and nothing of the other's is kept.
+        subject_id = await redeem(session, token, purpose)
         found.email_confirmed_at = found.email_confirmed_at or clock.now()
         await void(session, subject_id, Purpose.RESET)
         await void(session, subject_id, Purpose.CONFIRM)
         await end_sessions(session, subject_id)
         await _set(desk, session, found, password_hash)
-    await events.emit_async("account:password:reset", {"subject_id": str(subject_id)})
-    return subject_id
+        if purpose is Purpose.RESET:
+            await _tell(desk, session, found)
+    return found
 
 
 async def change_password(desk: Desk, subject_id: UUID, current: str, password: str, *, session_id: UUID) -> None:
@@ -97,10 +109,11 @@ async def change_password(desk: Desk, subject_id: UUID, current: str, password: 
     normal = check_password(password, await person.email.open(DataUse.AUTHENTICATION))
     password_hash = await desk.passwords.hash(normal)
     async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
-        found = await person_of(session, subject_id)
+        found = await person_of(session, subject_id, lock=True)
         if found is None:
             raise NotFound("There is no such person.")
         await void(session, subject_id, Purpose.RESET)
         await end_sessions(session, subject_id, keep=session_id)
         await _set(desk, session, found, password_hash)
+        await _tell(desk, session, found)
     await events.emit_async("account:password:changed", {"subject_id": str(subject_id)})

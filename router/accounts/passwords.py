@@ -14,6 +14,8 @@ from router.errors import Unavailable
 
 CHARACTERS_MIN = 12
 CHARACTERS_MAX = 256
+NO_PASSWORD = ""
+"""Stands for the hash where nobody has chosen a password yet: none is right."""
 # Each hash takes 64 MiB and a core for a tenth of a second: two at once, and a bounded queue before them.
 _AT_ONCE = 2
 _WAITING_MAX = 64
@@ -51,14 +53,14 @@ class Passwords:
         return await self._run(password, None)
 
     async def verify(self, password: str, encoded: str | None) -> bool:
-        """Whether it is the password; None (nobody has this address) takes as long and is False.
+        """Whether it is the password; None (nobody has this address) and NO_PASSWORD take as long and are False.
 
         Raises Unavailable when too many wait already.
         """
         normal = unicodedata.normalize("NFKC", password[: 4 * CHARACTERS_MAX])
         usable = len(password) <= 4 * CHARACTERS_MAX and normal.encode(errors="replace").decode() == normal
         right = bool(await self._run(normal if usable else "", encoded or self._dummy))
-        return right and usable and encoded is not None
+        return right and usable and bool(encoded)
 
     def outdated(self, encoded: str) -> bool:
         """Whether the hash was made under other parameters than today's."""

@@ -76,9 +76,10 @@ class PersonSummary:
     first_password: bool
 
 
-async def person_of(session: AsyncSession, subject_id: UUID) -> Person | None:
-    """The person whose data subject this is."""
-    found: Person | None = await session.scalar(select(Person).where(Person.subject_id == subject_id))
+async def person_of(session: AsyncSession, subject_id: UUID, *, lock: bool = False) -> Person | None:
+    """The person whose data subject this is; with `lock` nobody else's transaction changes them, nor their links."""
+    query = select(Person).where(Person.subject_id == subject_id)
+    found: Person | None = await session.scalar(query.with_for_update() if lock else query)
     return found
 
 

@@ -16,7 +16,7 @@ from router.errors import GatewayError
 
 
 class SignInFailed(GatewayError):
-    """Unknown address, wrong password, closed account: one text and one time for all."""
+    """Unknown or unconfirmed address, wrong password, closed account: one text and one time for all."""
 
     status = 401
     code = "sign_in_failed"
@@ -25,26 +25,14 @@ class SignInFailed(GatewayError):
         super().__init__("The e-mail address or the password is wrong.")
 
 
-class EmailUnconfirmed(GatewayError):
-    """Said only to whoever knows the password."""
-
-    status = 403
-    code = "email_unconfirmed"
-
-    def __init__(self) -> None:
-        super().__init__("Confirm your e-mail address first: open the link in the mail that was sent to it.")
-
-
 async def sign_in(desk: Desk, email: str, password: str, *, ip: str | None, user_agent: str | None) -> NewSession:
-    """A new session. Raises SignInFailed, EmailUnconfirmed, or Unavailable under too much load."""
+    """A new session. Raises SignInFailed, or Unavailable under too much load."""
     async with even_time(desk.answer_seconds):
         person = await _find(desk, email)
         encoded = await _password_hash(person)
         right = await desk.passwords.verify(password, encoded)  # on both paths, and as long
         if person is None or encoded is None or not right:
             raise SignInFailed
-        if person.email_confirmed_at is None:
-            raise EmailUnconfirmed
         fresh = await desk.passwords.hash(password) if desk.passwords.outdated(encoded) else None
         async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
             if fresh is not None:
@@ -78,7 +66,7 @@ async def _find(desk: Desk, email: str) -> Person | None:
 
 
 async def _password_hash(person: Person | None) -> str | None:
-    if person is None:
+    if person is None or person.email_confirmed_at is None:
         return None
     try:
         return await person.password_hash.open(DataUse.AUTHENTICATION)

@@ -1,4 +1,8 @@
-"""Sign-up and the confirmation of the address. Nobody learns here whether an address is known already."""
+"""Sign-up and the confirmation of the address. Nobody learns here whether an address is known already.
+
+Anybody may sign up with anybody's address, so a sign-up sets no password: who reads the mailbox does, with the link. A
+password from before would open the account to whoever typed it, as soon as the address's owner confirmed it.
+"""
 
 import unicodedata
 from dataclasses import dataclass
@@ -8,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from governance import clock, events
 from governance.datamap import DataUse
-from governance.errors import Conflict, KeyUnavailable, Rejected
+from governance.errors import Conflict, KeyUnavailable
 from governance.ids import uuid7
 from governance.mail.outbox import enqueue
 from governance.subjects import add_subject, new_subject
@@ -16,8 +20,9 @@ from governance.vault.blind_index import normalise_email
 from governance.vault.columns import seal
 from router.accounts.account import DEFAULT_TIER, Account
 from router.accounts.desk import Desk, even_time
-from router.accounts.one_time import Purpose, issue, look_up, redeem
-from router.accounts.passwords import check_password
+from router.accounts.one_time import Purpose, issue, look_up
+from router.accounts.password_change import set_by_link
+from router.accounts.passwords import NO_PASSWORD
 from router.accounts.person import Person, person_of
 from router.accounts.roles import Role
 
@@ -33,20 +38,18 @@ class Confirmed:
     subject_id: UUID
 
 
-async def sign_up(desk: Desk, email: str, password: str) -> str:
+async def sign_up(desk: Desk, email: str) -> str:
     """Start an account; returns `ANSWER` whether the address is known or not, after about the same time.
 
     Unknown address: an unconfirmed account and a mail with a link. Known: its owner gets a mail, nothing changes.
-    Raises Rejected for an address or password that breaks the rules, Unavailable under too much load.
+    Raises Rejected for what isn't an address.
     """
     normalise_email(email)
     address = unicodedata.normalize("NFKC", email.strip())  # what is indexed and what is mailed to are one address
-    normal = check_password(password, address)
     async with even_time(desk.answer_seconds):
-        password_hash = await desk.passwords.hash(normal)  # on both paths
         subject_id = await _claim(desk, address)
         try:
-            if not await _create(desk, subject_id, address, password_hash):
+            if not await _create(desk, subject_id, address):
                 await _tell_owner(desk, subject_id)
         except KeyUnavailable:
             pass  # the address is just being erased: the same answer, and the next sign-up is a new subject's
@@ -69,7 +72,7 @@ async def _claim(desk: Desk, address: str) -> UUID:
     return subject_id
 
 
-async def _create(desk: Desk, subject_id: UUID, address: str, password_hash: str) -> bool:
+async def _create(desk: Desk, subject_id: UUID, address: str) -> bool:
     """Commit subject, account, person, link and mail at once; False where the subject has a person already."""
     try:
         async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
@@ -88,7 +91,7 @@ async def _create(desk: Desk, subject_id: UUID, address: str, password_hash: str
                 created_at=now,
                 first_password=False,
             )
-            await seal(desk.keys, person, email=address, password_hash=password_hash)
+            await seal(desk.keys, person, email=address, password_hash=NO_PASSWORD)
             session.add(person)
             token_id, token = issue(session, subject_id, Purpose.CONFIRM)
             await session.flush()
@@ -113,21 +116,18 @@ async def _tell_owner(desk: Desk, subject_id: UUID) -> None:
         await enqueue(session, desk.keys, subject_id, "existing-account", to, values, key)
 
 
-async def unconfirmed_account(desk: Desk, token: str) -> UUID | None:
+async def unconfirmed_account(desk: Desk, token: str, purpose: Purpose) -> UUID | None:
     """The account that this link would confirm for the first time; the link stays usable. Raises Rejected."""
     async with desk.db.session(DataUse.AUTHENTICATION) as session:
-        person = await person_of(session, await look_up(session, token, Purpose.CONFIRM))
+        person = await person_of(session, await look_up(session, token, purpose))
     return person.account_id if person is not None and person.email_confirmed_at is None else None
 
 
-async def confirm(desk: Desk, token: str) -> Confirmed:
-    """Confirm the address that the link was sent to. Raises Rejected for a link that doesn't work (any more)."""
-    async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
-        subject_id = await redeem(session, token, Purpose.CONFIRM)
-        person = await person_of(session, subject_id)
-        if person is None:
-            raise Rejected("This link doesn't work.", field="token")
-        person.email_confirmed_at = person.email_confirmed_at or clock.now()
-        confirmed = Confirmed(person.account_id, subject_id)
-    await events.emit_async("account:email:confirmed", {"subject_id": str(subject_id)})
-    return confirmed
+async def confirm(desk: Desk, token: str, password: str) -> Confirmed:
+    """Confirm the address that the link was sent to, and set the password that its reader chose.
+
+    Raises Rejected for a link that doesn't work (field `token`) or a password that breaks the rules (the link is kept).
+    """
+    person = await set_by_link(desk, token, Purpose.CONFIRM, password)
+    await events.emit_async("account:email:confirmed", {"subject_id": str(person.subject_id)})
+    return Confirmed(person.account_id, person.subject_id)

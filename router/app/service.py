@@ -12,7 +12,6 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
-from governance import events
 from governance.backup import registry as backups
 from governance.datamap import DataUse, Store, registry
 from governance.mail import outbox
@@ -74,9 +73,6 @@ class Service:
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
-        if lost := await stores.keys.unreadable():
-            _log.error("stored keys can't be opened: what they seal is unreadable", **lost)
-            await events.emit_async("vault:keys:unreadable", lost)
         self.catalog = catalog = await self._open_catalog()
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret

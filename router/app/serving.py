@@ -1,8 +1,10 @@
 """Runs the server: one process, or a supervisor with workers that share one listening socket.
 
-The supervisor serves nothing and opens no store. It restarts a worker that dies; a worker whose supervisor dies ends too.
+The supervisor serves nothing, and opens the stores once, before there are workers. It restarts a worker that dies; a
+worker whose supervisor dies ends too.
 """
 
+import asyncio
 import ctypes
 import gc
 import os
@@ -17,8 +19,10 @@ import time
 import uvicorn
 from prometheus_client import multiprocess
 
+from governance.backup import in_use
 from governance.errors import ConfigurationError
 from router.app.asgi import Application
+from router.app.key_check import check_keys
 from router.app.logs import configure as configure_logs
 from router.gateway.protocol import Limits, make_protocol
 from router.settings import Settings
@@ -87,11 +91,18 @@ def check_address(settings: Settings) -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Run until a signal; the exit code."""
+    """Run until a signal; the exit code. Raises KeyUnavailable where the keyring doesn't open the key store."""
     harden()
-    if settings.workers > 1:
-        return _supervise(settings)
-    return _run(uvicorn.Server(config(settings)), None)
+    configure_logs()
+    # Held until the end: no restore gets in between this check and a worker, however late that one starts.
+    held = in_use.share(settings.run_folder)
+    try:
+        asyncio.run(check_keys(settings))
+        if settings.workers > 1:
+            return _supervise(settings)
+        return _run(uvicorn.Server(config(settings)), None)
+    finally:
+        os.close(held)
 
 
 def worker(descriptor: int) -> int:
@@ -104,8 +115,6 @@ def worker(descriptor: int) -> int:
 
 
 def _run(server: uvicorn.Server, sockets: list[socket.socket] | None) -> int:
-    configure_logs()
-
     def stop(_number: int, _frame: object) -> None:
         server.should_exit = True
 

@@ -1,7 +1,6 @@
 """`valueapi doctor`: what is configured, what is missing, and how to mend it."""
 
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 import router.migrations.tables  # noqa: F401  every table must be known
+from governance.backup import in_use
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
@@ -127,7 +127,8 @@ def _events(settings: Settings) -> Row:
 
 
 def _places(settings: Settings) -> dict[str, object]:
-    """Where a process of this home may write, and which processes do."""
+    """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
+    processes = in_use.holders(settings.run_folder)
     journal = settings.data_folder / "journal"
     writable = [str(folder.absolute()) for folder in settings.folders()] + [str(journal.absolute())]
     return {
@@ -135,23 +136,23 @@ def _places(settings: Settings) -> dict[str, object]:
         "log_target": "standard output",
         "temporary_folder": tempfile.gettempdir(),
         "writable_folders": writable,
-        "process_ids": _processes(settings.run_folder / "shared.mm"),
+        "process_ids": processes,
+        "supervisor_process_id": _supervisor(processes),
         "python": sys.version.split()[0],
     }
 
 
-def _processes(shared: Path) -> list[int]:
-    """Processes of this home, by who has its shared file open (Linux, processes that we may look at)."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                maps = (entry / "maps").read_text()
-            except OSError:
-                continue
-            if str(shared.absolute()) in maps:
-                found.append(int(entry.name))
-    return sorted(found)
+def _supervisor(processes: list[int]) -> int | None:
+    """The one that started others: with several workers it serves nothing, and restarts those that die."""
+    parents = {_parent(process) for process in processes}
+    return next((process for process in processes if process in parents), None)
+
+
+def _parent(process: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])  # proc_pid_stat(5)
+    except OSError:
+        return None
 
 
 @verb()

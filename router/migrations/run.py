@@ -42,7 +42,7 @@ async def upgrade(db: Database, store: Store) -> None:
     Raises ConfigurationError where the store was made by a version that this program doesn't know.
     """
     await pending(db, store)
-    async with db.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
+    async with db.engine.execution_options(writing=True).begin() as connection:
         await connection.run_sync(_upgrade, store)
 
 

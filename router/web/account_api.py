@@ -56,15 +56,16 @@ PARAMETERS: Final = ("days", "limit", "before")
 
 
 @mount(router, Account.SIGN_UP, "POST", DataUse.NOTICES, status_code=202)
-async def post_sign_up(request: Request, body: shapes.Credentials) -> shapes.Told:
+async def post_sign_up(request: Request, body: shapes.Address) -> shapes.Told:
     await throttle.sign_up(request, body.email)
-    return shapes.Told(message=await sign_up.sign_up(desk(request), body.email, body.password))
+    return shapes.Told(message=await sign_up.sign_up(desk(request), body.email))
 
 
-@mount(router, Account.CONFIRM, "POST")
-async def post_confirm(request: Request, body: shapes.Token) -> shapes.Confirmed:
+@mount(router, Account.CONFIRM, "POST", DataUse.AUTHENTICATION)
+async def post_confirm(request: Request, body: shapes.NewPassword) -> shapes.Confirmed:
     await throttle.token(request)
-    await welcome.confirm(desk(request), body.token, web(request).settings.sign_up_credits_microcredits)
+    grant = web(request).settings.sign_up_credits_microcredits
+    await welcome.confirm(desk(request), body.token, body.password, grant)
     return shapes.Confirmed(confirmed=True)
 
 
@@ -92,7 +93,8 @@ async def post_password_reset(request: Request, body: shapes.Address) -> shapes.
 @mount(router, Account.PASSWORD_RESET_CONFIRM, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_password_reset_confirm(request: Request, body: shapes.NewPassword) -> shapes.Changed:
     await throttle.token(request)
-    await password_change.reset(desk(request), body.token, body.password)
+    grant = web(request).settings.sign_up_credits_microcredits
+    await welcome.reset(desk(request), body.token, body.password, grant)
     return shapes.Changed(changed=True)
 
 

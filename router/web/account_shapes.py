@@ -35,12 +35,6 @@ class Credentials(_Fields):
     password: str = Field(max_length=1024)
 
 
-class Token(_Fields):
-    """A token from a mail."""
-
-    token: str = Field(max_length=200)
-
-
 class Address(_Fields):
     """Whom to write to."""
 
@@ -69,7 +63,7 @@ class KeyChange(_Fields):
 
 
 # Names that a 422 may show.
-BODIES: Final = (Credentials, Token, Address, NewPassword, KeyFields, KeyChange)
+BODIES: Final = (Credentials, Address, NewPassword, KeyFields, KeyChange)
 
 
 class _Answer(_Shape):
@@ -83,7 +77,7 @@ class Told(_Answer):
 
 
 class Confirmed(_Answer):
-    """The address is confirmed."""
+    """The address is confirmed, and the password is set."""
 
     confirmed: bool
 

@@ -44,7 +44,7 @@ async def post_sign_up(request: Request) -> Response:
     email = form.text("email")
     try:
         await throttle.sign_up(request, email)
-        await sign_up.sign_up(desk(request), email, form.text("password"))
+        await sign_up.sign_up(desk(request), email)
     except ValueAPIError as error:
         return show(request, "sign_up.html", failed=error, email=email)
     return show(request, "mail_sent.html", again=Portal.SIGN_UP, unsent=_unsent(request))
@@ -58,11 +58,17 @@ async def confirm_page(request: Request) -> Response:
     return show(request, "confirm.html", token=token)
 
 
-@mount(router, Portal.CONFIRM, "POST")
+@mount(router, Portal.CONFIRM, "POST", DataUse.AUTHENTICATION)
 async def post_confirm(request: Request) -> Response:
     form = await forms.read(request)
-    await throttle.token(request)
-    await welcome.confirm(desk(request), form.text("token"), web(request).settings.sign_up_credits_microcredits)
+    grant = web(request).settings.sign_up_credits_microcredits
+    try:
+        await throttle.token(request)
+        await welcome.confirm(desk(request), form.text("token"), form.text("password"), grant)
+    except Rejected as error:
+        if error.field != "password":
+            raise
+        return show(request, "confirm.html", failed=error, token=form.text("token"))
     return _to(f"{Portal.SIGN_IN}?done=confirmed")
 
 
@@ -130,9 +136,10 @@ async def post_reset(request: Request) -> Response:
 @mount(router, Portal.PASSWORD_RESET_CONFIRM, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_reset_confirm(request: Request) -> Response:
     form = await forms.read(request)
+    grant = web(request).settings.sign_up_credits_microcredits
     try:
         await throttle.token(request)
-        await password_change.reset(desk(request), form.text("token"), form.text("password"))
+        await welcome.reset(desk(request), form.text("token"), form.text("password"), grant)
     except Rejected as error:
         if error.field != "password":
             raise

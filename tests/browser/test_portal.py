@@ -86,12 +86,18 @@ async def test_sign_up_to_sign_out_by_keyboard_on_a_phone(web: Running, page: Pa
     await _press(page, "a[href='/portal/sign-up']")
     await _look(page, "2-sign-up")
     await _type(page, "#email", EMAIL)
-    await _type(page, "#password", PASSWORD)
+    assert await page.locator("input[type=password]").count() == 0
     await _press(page, "main button")
     await _look(page, "3-mail-sent")
 
     await page.goto(await web.link("confirm"))
     await _look(page, "4-confirm")
+    await _type(page, "#password", EMAIL)
+    await _press(page, "main button")
+    assert "must not be" in await page.inner_text("[role=alert]")
+    assert await page.get_attribute("#password", "aria-invalid") == "true"
+    await _look(page, "4-confirm-refused")
+    await _type(page, "#password", PASSWORD)
     await _press(page, "main button")
     assert "Your address is confirmed" in await page.inner_text("[role=status]")
 

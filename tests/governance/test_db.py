@@ -5,14 +5,17 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from governance.datamap import DataUse
+from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database, UtcDateTime
 from governance.ids import uuid7
 from governance.subjects import DataSubject, SubjectState
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
+from tests.services.postgres import Postgres
 
 Stores = tuple[Database, KeyStore]
 
@@ -87,3 +90,66 @@ async def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> Non
     await data.aclose()
     assert (tmp_path / "x.db").stat().st_size > 4096
     assert b"needle-0" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+_DEFAULTS = "ALTER ROLE app SET {0}", "ALTER DATABASE {1} SET {0}", "ALTER ROLE app IN DATABASE {1} SET {0}"
+
+
+@pytest.mark.parametrize("default", [*_DEFAULTS, None])
+async def test_a_commit_is_on_disk_whatever_the_servers_default_is(postgres: Postgres, default: str | None) -> None:
+    url = postgres.create_database()
+    name = url.split("@/")[1].split("?")[0]
+    off = default.format("synchronous_commit = off", name) if default is not None else None
+    await _administer(url, off)
+    database = Database(url)
+    try:
+        async with database.session(DataUse.SERVICE) as session:
+            assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == ("off" if off else "on")
+        for _ in range(2):  # the connection comes back from the pool as it was
+            async with database.transaction(DataUse.SERVICE) as session:
+                assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == "on"
+    finally:
+        await database.aclose()
+        await _administer(url, off and off.replace("SET synchronous_commit = off", "RESET synchronous_commit"))
+
+
+async def test_a_stricter_default_is_left(postgres: Postgres) -> None:
+    url = postgres.create_database()
+    await _administer(url, f"ALTER DATABASE {url.split('@/')[1].split('?')[0]} SET synchronous_commit = remote_apply")
+    database = Database(url)
+    async with database.transaction(DataUse.SERVICE) as session:
+        assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == "remote_apply"
+    await database.aclose()
+
+
+async def test_making_and_destroying_a_key_is_on_disk_when_it_returns(fresh_postgres: str, tmp_path: Path) -> None:
+    """The key store's own commits, seen where they end."""
+    await _administer(fresh_postgres, "ALTER ROLE app SET synchronous_commit = off")
+    database = Database(fresh_postgres)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(METADATA[Store.KEYS].create_all)
+    at_commit: list[str] = []
+
+    @event.listens_for(database.engine.sync_engine, "commit")
+    def _look(connection: Connection) -> None:
+        at_commit.append(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
+    try:
+        keys = KeyStore(database, FileKeyring.create(tmp_path / "root.key"))
+        one = uuid7()
+        await keys.create_subject_key(one)
+        made = len(at_commit)
+        await keys.erase_subject(one)
+        assert made and len(at_commit) > made and set(at_commit) == {"on"}
+    finally:
+        await database.aclose()
+        await _administer(fresh_postgres, "ALTER ROLE app RESET synchronous_commit")
+
+
+async def _administer(url: str, statement: str | None) -> None:
+    """As the administrator would, on a connection of its own."""
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        if statement is not None:
+            await connection.execute(text(statement))
+    await engine.dispose()

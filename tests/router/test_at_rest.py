@@ -94,7 +94,8 @@ def traffic(service: ValueAPI, canary: str, agent: str) -> None:
         assert client.post("/v1/account/sign-in", json=person).status_code == 200
         # A stranger signs up: a mail in the outbox, and the first user's address once more.
         for address in (f"{canary}@example.org", person["email"]):
-            client.post("/v1/account/sign-up", json={"email": address, "password": f"long enough {canary}"})
+            assert client.post("/v1/account/sign-up", json={"email": address}).status_code == 202
+        client.post("/v1/account/confirm", json={"token": canary, "password": f"long enough {canary}"})
 
 
 async def _plant(url: str, words: str) -> None:

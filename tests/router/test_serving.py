@@ -3,15 +3,19 @@
 import json
 import os
 import signal
+import sqlite3
 import ssl
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from governance.backup import in_use
+from governance.errors import Conflict
 from tests.services.postgres import Postgres
 from tests.services.redis import redis_server
 from tests.services.valueapi import ValueAPI
@@ -27,6 +31,21 @@ def chat(service: ValueAPI, key: str | None = None) -> httpx2.Response:
 def balance(service: ValueAPI) -> int:
     listed = json.loads(service.cli("accounts", "list", "--json").stdout)
     return max(int(row["balance_microcredits"]) for row in listed)
+
+
+def workers_of(service: ValueAPI) -> list[int]:
+    told = json.loads(service.cli("doctor", "--json", check=False).stdout)
+    return [process for process in told["process_ids"] if process != told["supervisor_process_id"]]
+
+
+def ready_again(service: ValueAPI) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            if service.ready().status_code == 200:
+                break
+        except httpx2.HTTPError:
+            time.sleep(0.1)
 
 
 def test_a_second_start_reuses_everything_and_shows_no_key(tmp_path: Path) -> None:
@@ -60,8 +79,6 @@ def test_workers_share_limits_leases_and_revocations(tmp_path: Path) -> None:
         statuses = list(pool.map(lambda _: chat(service).status_code, range(40)))
     # A minute's worth is twelve; the bucket refills by one in five seconds meanwhile.
     assert 12 <= statuses.count(200) <= 15 and set(statuses) == {200, 429}
-    workers = json.loads(service.cli("doctor", "--json", check=False).stdout)["process_ids"]
-    assert len(workers) == 2
     found = json.loads(service.cli("accounts", "find", service.first_run["user"]["email"], "--json").stdout)
     listed = json.loads(service.cli("accounts", "api-keys", "list", found["account_id"], "--json").stdout)
     service.cli("accounts", "api-keys", "revoke", found["account_id"], listed[0]["id"])
@@ -147,18 +164,61 @@ def test_two_services_share_limits_through_redis(tmp_path: Path, postgres: Postg
         assert json.loads(first.cli("ledger", "verify", "--json").stdout)["ok"] is True
 
 
+def test_every_process_is_listed_and_the_supervisor_is_named(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
+    assert service.process is not None
+    told = json.loads(service.cli("doctor", "--json").stdout)
+    of_service = {int(line) for line in pgrep(service.process.pid)}
+    assert told["supervisor_process_id"] == service.process.pid
+    assert set(told["process_ids"]) == of_service and len(of_service) == 3
+    # No restore comes in while no worker lives: the supervisor starts others on the same stores.
+    for worker in workers_of(service):
+        os.kill(worker, signal.SIGKILL)
+    with pytest.raises(Conflict, match="stop it first"):
+        in_use.alone(service.home / "run")
+    ready_again(service)
+    assert service.stop() == 0
+    service.environment["VALUEAPI_WORKERS"] = "1"
+    service.start()
+    told = json.loads(service.cli("doctor", "--json").stdout)
+    assert told["process_ids"] == [service.process.pid] and told["supervisor_process_id"] is None
+    assert service.stop() == 0
+
+
+def pgrep(group: int) -> list[str]:
+    return subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_keys_are_checked_once_and_a_restarted_worker_empties_no_cache(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    assert service.stop() == 0
+    with closing(sqlite3.connect(service.home / "keys" / "keys.db")) as keys, keys:
+        # A row whose key no bucket holds, as damage leaves it.
+        keys.execute(
+            "INSERT INTO stored_key (id, kind, node_id, created_at) "
+            "SELECT hex(randomblob(16)), kind, node_id, created_at FROM stored_key LIMIT 1"
+        )
+    service.environment["VALUEAPI_WORKERS"] = "2"
+    service.start()
+    generation = (service.home / "run" / "keys.mm").read_bytes()
+    before = workers_of(service)
+    os.kill(before[0], signal.SIGKILL)
+    until = time.monotonic() + 30
+    while (now := workers_of(service)) == before or len(now) < 2:
+        assert time.monotonic() < until
+    assert {chat(service).status_code for _ in range(20)} == {200}
+    assert (service.home / "run" / "keys.mm").read_bytes() == generation
+    assert service.stop() == 0
+    log = (service.home / "log" / "events.jsonl").read_text().splitlines()
+    assert sum("vault:keys:unreadable" in line for line in log) == 1
+
+
 def test_a_dead_workers_journal_is_adopted_once_and_its_leases_return(tmp_path: Path) -> None:
     service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
     charges = [int(chat(service).headers["x-valueapi-charge-microcredits"]) for _ in range(10)]
-    for worker in json.loads(service.cli("doctor", "--json", check=False).stdout)["process_ids"]:
+    for worker in workers_of(service):
         os.kill(worker, signal.SIGKILL)
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            if httpx2.get(service.url + "/readyz", timeout=1).status_code == 200:
-                break
-        except httpx2.HTTPError:
-            time.sleep(0.1)
+    ready_again(service)
     assert chat(service).status_code == 200
     last = int(chat(service).headers["x-valueapi-charge-microcredits"])
     assert service.stop() == 0

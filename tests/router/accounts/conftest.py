@@ -79,8 +79,8 @@ async def mailed_token(desk: Desk) -> str:
 
 async def join(desk: Desk, email: str = EMAIL, password: str = PASSWORD) -> tuple[UUID, UUID]:
     """Sign up and confirm: (account id, subject id)."""
-    await sign_up(desk, email, password)
-    confirmed = await confirm(desk, await mailed_token(desk))
+    await sign_up(desk, email)
+    confirmed = await confirm(desk, await mailed_token(desk), password)
     return confirmed.account_id, confirmed.subject_id
 
 

@@ -59,7 +59,7 @@ async def live(desk: Desk) -> dict[str, str]:
     """Do all that a person does; every secret that it took, by what it is."""
     secrets = {"email": EMAIL, "password": PASSWORD, "new password": NEW, "ip": IP, "user agent": USER_AGENT}
     account_id, subject_id = await join(desk, EMAIL, PASSWORD)
-    await sign_up(desk, EMAIL, "another canary password")
+    await sign_up(desk, EMAIL)
     for password in (PASSWORD, "wrong canary password"):
         try:
             session = await sign_in(desk, EMAIL, password, ip=IP, user_agent=USER_AGENT)

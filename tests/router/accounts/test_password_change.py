@@ -75,14 +75,14 @@ async def test_a_bad_password_keeps_the_link_and_a_used_one_voids_the_others(des
 
 
 async def test_a_link_is_for_its_purpose_and_an_hour(desk: Desk) -> None:
-    await sign_up(desk, EMAIL, PASSWORD)
+    await sign_up(desk, EMAIL)
     confirming = await mailed_token(desk)
     with pytest.raises(Rejected):
         await reset(desk, confirming, NEW)
     await request_reset(desk, EMAIL)
     resetting = await mailed_token(desk)
     with pytest.raises(Rejected):
-        await confirm(desk, resetting)
+        await confirm(desk, resetting, NEW)
     later = clock.now() + timedelta(hours=1, seconds=1)
     clock.install(lambda: later)
     try:
@@ -93,7 +93,7 @@ async def test_a_link_is_for_its_purpose_and_an_hour(desk: Desk) -> None:
     await reset(desk, resetting, NEW)  # and it confirms: the link was read in that mailbox
     await enter(desk, password=NEW)
     with pytest.raises(Rejected):
-        await confirm(desk, confirming)
+        await confirm(desk, confirming, NEW)
 
 
 async def test_of_two_resets_at_once_one_wins(desk: Desk) -> None:

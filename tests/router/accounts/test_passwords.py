@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from governance.errors import Rejected
 from router.accounts import passwords as module
-from router.accounts.passwords import Passwords, check_password
+from router.accounts.passwords import NO_PASSWORD, Passwords, check_password
 from router.errors import Unavailable
 from tests.router.accounts.conftest import CHEAP, count_hashing
 
@@ -66,6 +66,14 @@ async def test_nobodys_password_costs_one_verification_like_anybodys(monkeypatch
     await passwords.verify("x" * 100_000, None)
     parameters = [str(against).rsplit("$", 2)[0] for against in verified]
     assert len(parameters) == 3 and len(set(parameters)) == 1
+    passwords.close()
+
+
+async def test_where_no_password_was_chosen_none_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords(CHEAP)
+    # Not even the one whose hash is verified for the time that it takes.
+    monkeypatch.setattr(passwords, "_dummy", CHEAP.hash("nobody's password"))
+    assert not any([await passwords.verify(each, NO_PASSWORD) for each in ("", NO_PASSWORD, "nobody's password")])
     passwords.close()
 
 

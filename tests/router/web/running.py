@@ -57,8 +57,8 @@ class Running:
     async def person(self, email: str, password: str = PASSWORD) -> sign_up.Confirmed:
         """A confirmed account, made below the web."""
         desk = self.context.desk()
-        await sign_up.sign_up(desk, email, password)
-        confirmed = await sign_up.confirm(desk, (await self.link("confirm")).rpartition("=")[2])
+        await sign_up.sign_up(desk, email)
+        confirmed = await sign_up.confirm(desk, (await self.link("confirm")).rpartition("=")[2], password)
         desk.passwords.close()
         return confirmed
 

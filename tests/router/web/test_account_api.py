@@ -23,13 +23,16 @@ API = "/v1/account"
 
 async def test_from_sign_up_to_a_revoked_key(web: Running) -> None:
     async with web.client() as client:
-        answer = await client.post(f"{API}/sign-up", json={"email": EMAIL, "password": PASSWORD})
+        answer = await client.post(f"{API}/sign-up", json={"email": EMAIL})
         assert answer.status_code == 202
         early = await client.post(f"{API}/sign-in", json={"email": EMAIL, "password": PASSWORD})
-        assert (early.status_code, early.json()["code"]) == (403, "email_unconfirmed")
+        assert (early.status_code, early.json()["code"]) == (401, "sign_in_failed")
         token = (await web.link("confirm")).rpartition("=")[2]
-        assert (await client.post(f"{API}/confirm", json={"token": token})).status_code == 200
-        again = await client.post(f"{API}/confirm", json={"token": token})
+        short = await client.post(f"{API}/confirm", json={"token": token, "password": "short"})
+        assert (short.status_code, short.json()["param"]) == (422, "password")
+        chosen = {"token": token, "password": PASSWORD}
+        assert (await client.post(f"{API}/confirm", json=chosen)).status_code == 200
+        again = await client.post(f"{API}/confirm", json=chosen)
         assert (again.status_code, again.json()["param"]) == (422, "token")
         assert token not in again.text
 
@@ -174,9 +177,9 @@ async def test_another_accounts_key_is_not_there(web: Running) -> None:
 async def test_sign_up_and_reset_are_no_oracle(web: Running) -> None:
     await web.person(EMAIL)
     async with web.client() as client:
-        for path, body in (("sign-up", {"password": PASSWORD}), ("password-reset", {})):
-            known = await client.post(f"{API}/{path}", json={"email": EMAIL, **body})
-            unknown = await client.post(f"{API}/{path}", json={"email": f"{uuid4().hex}@example.org", **body})
+        for path in ("sign-up", "password-reset"):
+            known = await client.post(f"{API}/{path}", json={"email": EMAIL})
+            unknown = await client.post(f"{API}/{path}", json={"email": f"{uuid4().hex}@example.org"})
             assert known.status_code == unknown.status_code == 202
             assert known.content == unknown.content
             ignored = {"x-request-id", "date"}
@@ -244,10 +247,54 @@ async def test_only_a_bearer_session_token_is_taken(web: Running) -> None:
 @pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
 async def test_welcome_credits_come_once(stores: Stores, tmp_path: Path) -> None:
     async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=250_000) as web, web.client() as client:
-        await client.post(f"{API}/sign-up", json={"email": EMAIL, "password": PASSWORD})
+        await client.post(f"{API}/sign-up", json={"email": EMAIL})
         token = (await web.link("confirm")).rpartition("=")[2]
         for _ in range(2):
-            await client.post(f"{API}/confirm", json={"token": token})
+            await client.post(f"{API}/confirm", json={"token": token, "password": PASSWORD})
+        usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
+        assert usage.json()["balance_microcredits"] == 250_000
+
+
+async def test_whoever_confirms_by_a_new_password_is_welcome_once_too(stores: Stores, tmp_path: Path) -> None:
+    async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=250_000) as web, web.client() as client:
+        await client.post(f"{API}/sign-up", json={"email": EMAIL})
+        for number in range(2):
+            await client.post(f"{API}/password-reset", json={"email": EMAIL})
+            token = (await web.link("password-reset")).rpartition("=")[2]
+            chosen = {"token": token, "password": f"{PASSWORD} {number}"}
+            refused = await client.post(f"{API}/password-reset/confirm", json=chosen | {"password": "short"})
+            done = await client.post(f"{API}/password-reset/confirm", json=chosen)
+            assert (refused.status_code, done.status_code) == (422, 200)
+        # Nor does the first link bring anything any more.
+        token = (await web.link("confirm")).rpartition("=")[2]
+        assert (await client.post(f"{API}/confirm", json={"token": token, "password": PASSWORD})).status_code == 422
+        usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL, f"{PASSWORD} 1"))
+        assert usage.json()["balance_microcredits"] == 250_000
+
+
+async def test_a_new_password_of_a_confirmed_address_brings_no_welcome(stores: Stores, tmp_path: Path) -> None:
+    async with serve(stores, tmp_path / "home") as web:
+        await web.person(EMAIL)
+    async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=250_000) as web, web.client() as client:
+        await client.post(f"{API}/password-reset", json={"email": EMAIL})
+        chosen = {"token": (await web.link("password-reset")).rpartition("=")[2], "password": f"{PASSWORD} anew"}
+        assert (await client.post(f"{API}/password-reset/confirm", json=chosen)).status_code == 200
+        usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL, f"{PASSWORD} anew"))
+        assert usage.json()["balance_microcredits"] == 0
+
+
+async def test_both_links_at_once_bring_one_welcome(stores: Stores, tmp_path: Path) -> None:
+    async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=250_000) as web, web.client() as client:
+        await client.post(f"{API}/sign-up", json={"email": EMAIL})
+        await client.post(f"{API}/password-reset", json={"email": EMAIL})
+        tokens = [(await web.link(template)).rpartition("=")[2] for template in ("confirm", "password-reset")]
+        answers = await asyncio.gather(
+            *(
+                client.post(f"{API}/{path}", json={"token": token, "password": PASSWORD})
+                for path, token in zip(("confirm", "password-reset/confirm"), tokens, strict=True)
+            )
+        )
+        assert sorted({answer.status_code for answer in answers}) in ([200], [200, 422])
         usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
         assert usage.json()["balance_microcredits"] == 250_000
 
@@ -273,7 +320,7 @@ async def main(data_url, keys_url, key_file, token):
     data.context["keys"] = keys
     sign_up.confirm = die
     desk = Desk(data, keys, EmailIndex(keys), Passwords(), Links("http://localhost"))
-    await welcome.confirm(desk, token, 250_000)
+    await welcome.confirm(desk, token, "a long enough passphrase", 250_000)
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -283,7 +330,7 @@ async def test_a_kill_between_welcome_and_confirmation_loses_neither(stores: Sto
     data, keys = stores
     urls = [database.engine.url.render_as_string(hide_password=False) for database in (data, keys.db)]
     async with serve(stores, tmp_path / "home", sign_up_credits_microcredits=300_000) as web, web.client() as client:
-        await client.post(f"{API}/sign-up", json={"email": EMAIL, "password": PASSWORD})
+        await client.post(f"{API}/sign-up", json={"email": EMAIL})
         token = (await web.link("confirm")).rpartition("=")[2]
         for _ in range(2):
             child = await asyncio.create_subprocess_exec(
@@ -291,6 +338,7 @@ async def test_a_kill_between_welcome_and_confirmation_loses_neither(stores: Sto
             )
             assert await child.wait() == -signal.SIGKILL
         # The same link goes on from there, though the operator has set another amount since.
-        assert (await client.post(f"{API}/confirm", json={"token": token})).status_code == 200
+        chosen = {"token": token, "password": PASSWORD}
+        assert (await client.post(f"{API}/confirm", json=chosen)).status_code == 200
         usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
         assert usage.json()["balance_microcredits"] == 250_000

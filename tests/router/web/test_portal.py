@@ -20,16 +20,19 @@ EMAIL = "ada@example.org"
 
 async def test_the_way_in_and_out(web: Running) -> None:
     async with web.client() as client:
-        sent = await submit(client, "/portal/sign-up", {"email": EMAIL, "password": PASSWORD})
+        sent = await submit(client, "/portal/sign-up", {"email": EMAIL})
         assert (sent.status_code, "Look into your mail" in sent.text) == (200, True)
         link = (await web.link("confirm")).removeprefix(web.base)
         # A scanner that opens links, however often, uses nothing up.
         for _ in range(3):
             assert (await client.get(link)).status_code == 200
         unready = await submit(client, "/portal/sign-in", {"email": EMAIL, "password": PASSWORD})
-        assert (unready.status_code, "Confirm your e-mail address first" in unready.text) == (403, True)
+        assert (unready.status_code, "is wrong" in unready.text) == (401, True)
         token = link.rpartition("=")[2]
-        confirmed = await submit(client, link, {"token": token}, to="/portal/confirm")
+        short = await submit(client, link, {"token": token, "password": "short"}, to="/portal/confirm")
+        assert (short.status_code, "12 to 256" in short.text, token in short.text) == (422, True, True)
+        fields = {"token": token, "password": PASSWORD}
+        confirmed = await submit(client, link, fields, to="/portal/confirm")
         assert (confirmed.status_code, confirmed.headers["location"]) == (303, "/portal/sign-in?done=confirmed")
         assert "Your address is confirmed" in (await client.get(confirmed.headers["location"])).text
         signed_in = await submit(client, "/portal/sign-in", {"email": EMAIL, "password": PASSWORD})
@@ -50,8 +53,8 @@ async def test_sign_up_shows_the_same_page_for_a_known_address(web: Running) -> 
     await web.person(EMAIL)
     async with web.client() as client:
         await client.get("/portal/sign-up")
-        known = await submit(client, "/portal/sign-up", {"email": EMAIL, "password": PASSWORD})
-        unknown = await submit(client, "/portal/sign-up", {"email": "new@example.org", "password": PASSWORD})
+        known = await submit(client, "/portal/sign-up", {"email": EMAIL})
+        unknown = await submit(client, "/portal/sign-up", {"email": "new@example.org"})
         assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
         known = await submit(client, "/portal/password-reset", {"email": EMAIL})
         unknown = await submit(client, "/portal/password-reset", {"email": "nobody@example.org"})
@@ -183,7 +186,7 @@ async def test_what_people_type_stays_text(web: Running) -> None:
             pages.append(await client.get(path))
         key_id = re.search(r"/portal/keys/([0-9a-f-]{36})/revoke", pages[1].text)[1]  # type: ignore[index]
         pages.append(await client.get(f"/portal/keys/{key_id}"))
-        pages.append(await submit(client, "/portal/sign-up", {"email": script, "password": PASSWORD}))
+        pages.append(await submit(client, "/portal/sign-up", {"email": script}))
         for page in pages:
             assert "<script" not in page.text
         assert "&lt;script&gt;" in pages[0].text

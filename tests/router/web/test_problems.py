@@ -19,11 +19,13 @@ API = "/v1/account"
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
-        ({"email": 5, "password": CANARY}, 422, "email"),
-        ({"password": CANARY}, 422, "email"),
-        ({"email": "a@example.org", "password": CANARY, CANARY: CANARY}, 422, "body"),
-        ({"email": CANARY * 100, "password": CANARY}, 422, "email"),
-        ({"email": CANARY, "password": CANARY * 3}, 422, "email"),
+        ({"email": 5}, 422, "email"),
+        ({"email": [CANARY]}, 422, "email"),
+        ({}, 422, "email"),
+        ({"email": "a@example.org", "password": CANARY}, 422, "password"),
+        ({"email": "a@example.org", CANARY: CANARY}, 422, "body"),
+        ({"email": CANARY * 100}, 422, "email"),
+        ({"email": CANARY}, 422, "email"),
         ([CANARY], 422, "body"),
         (CANARY, 422, "body"),
     ],
