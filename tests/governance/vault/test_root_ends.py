@@ -192,7 +192,7 @@ async def test_a_wrong_key_file_says_nothing_of_destruction(process: Open, tmp_p
     gone = await erased_but_for_the_root(keys)
     right = path.rename(tmp_path / "away.key")
     wrong = await process(FileKeyring.create(path))
-    await wrong.reconcile()
+    await wrong.close_roots()
     with pytest.raises(KeyUnavailable, match="a root key that the key file doesn't hold"):
         await wrong.unreadable()
     assert [row.destroyed_at for row in (await epochs(wrong)).values()] == [None]
@@ -200,7 +200,7 @@ async def test_a_wrong_key_file_says_nothing_of_destruction(process: Open, tmp_p
     assert happened(event_log, "vault:root:pending") == 1
     right.replace(path)
     again = await process(FileKeyring(path))
-    await again.reconcile()
+    await again.close_roots()
     assert not await again.unreadable()
     assert [row.destroyed_at is not None for row in (await epochs(again)).values()] == [True]
     assert not (await told(again, gone)).limit.startswith("Not yet")
@@ -216,7 +216,7 @@ async def test_an_old_copy_of_the_key_file_is_not_destroyed_in_its_place(process
     await erased_but_for_the_root(keys)
     await erased_but_for_the_root(keys)
     path.write_bytes(copy)
-    await (await process(FileKeyring(path))).reconcile()
+    await (await process(FileKeyring(path))).close_roots()
     assert path.read_bytes() == copy
     assert {row.destroyed_at for row in (await epochs(keys)).values()} == {None}
 
@@ -244,7 +244,7 @@ async def test_another_alias_of_the_account_says_nothing_of_destruction(
         patch.setattr(keys.root_ends, "end", lambda: asyncio.sleep(0))
         await keys.roll_root()
     wrong = await process(await create_keyring(GovernanceSettings(keyring=f"aws-kms:alias/other-{uuid.uuid4()}")))
-    await wrong.reconcile()
+    await wrong.close_roots()
     assert (await told(wrong, gone)).limit.startswith("Not yet")
     await keys.close_roots()
     assert (await told(keys, gone)).real_at is not None
