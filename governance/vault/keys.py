@@ -495,7 +495,7 @@ class KeyStore:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
         for mirror in self.mirrors:
-            for happened in await self._since(await mirror.epoch()):
+            for happened in await self.destructions_since(await mirror.epoch()):
                 await mirror.record(happened)
 
     async def close_roots(self) -> None:
@@ -568,7 +568,8 @@ class KeyStore:
         async with self.db.session(DataUse.SECURITY) as session:
             return await session.scalar(select(KeysEpoch.epoch)) or 0
 
-    async def _since(self, epoch: int) -> list[Destructions]:
+    async def destructions_since(self, epoch: int) -> list[Destructions]:
+        """What was destroyed, and who was erased, after an epoch; in order."""
         async with self.db.session(DataUse.SECURITY) as session:
             keys = (await session.scalars(select(DestroyedKey).where(DestroyedKey.epoch > epoch))).all()
             stones = (await session.scalars(select(Tombstone).where(Tombstone.epoch > epoch))).all()

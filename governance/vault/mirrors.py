@@ -42,7 +42,7 @@ class DestroyedCopy(Base):
     epoch: Mapped[int] = impersonal(Integer, 131, index=True)
     key_id: Mapped[UUID | None] = impersonal(Uuid, 132, nullable=True)
     subject_id: Mapped[UUID | None] = declared(
-        Uuid, 133, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), nullable=True,
+        Uuid, 133, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), nullable=True, index=True,
         retention="tombstone", on_erasure=OnErasure.KEEP_REQUEST, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
 

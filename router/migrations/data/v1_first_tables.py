@@ -37,6 +37,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_destroyed_copy_epoch"), ["epoch"], unique=False)
+        batch_op.create_index(batch_op.f("ix_destroyed_copy_subject_id"), ["subject_id"], unique=False)
 
     op.create_table(
         "lease",
@@ -291,6 +292,7 @@ def downgrade() -> None:
 
     op.drop_table("lease")
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_destroyed_copy_subject_id"))
         batch_op.drop_index(batch_op.f("ix_destroyed_copy_epoch"))
 
     op.drop_table("destroyed_copy")
