@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Integer, String, Uuid, and_, delete, exists, select
+from sqlalchemy import Column, ColumnElement, Integer, String, Uuid, and_, delete, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, with_loader_criteria
 
@@ -185,17 +185,23 @@ def _criterion(mapped: Any, use: str, *, erased: bool) -> Any:
     if not erased:
         return with_loader_criteria(
             mapped,
-            lambda cls: ~exists().where(UseRefusal.subject_id == cls.subject_id, UseRefusal.use == use),
+            lambda cls: _is_in(UseRefusal, cls.subject_id, UseRefusal.use == use).is_distinct_from(true()),
             include_aliases=True,
         )
     return with_loader_criteria(
         mapped,
         lambda cls: and_(
-            ~exists().where(UseRefusal.subject_id == cls.subject_id, UseRefusal.use == use),
-            ~exists().where(DestroyedCopy.subject_id == cls.subject_id),
+            _is_in(UseRefusal, cls.subject_id, UseRefusal.use == use).is_distinct_from(true()),
+            _is_in(DestroyedCopy, cls.subject_id).is_distinct_from(true()),
         ),
         include_aliases=True,
     )
+
+
+def _is_in(listed: Any, subject_id: Any, *where: ColumnElement[bool]) -> ColumnElement[bool | None]:
+    """True or NULL, by one look into the list's index for each row. As NOT EXISTS it is an anti-join to PostgreSQL, which
+    takes most rows for listed ones and reads the whole list for a page of a hundred."""
+    return select(true()).where(listed.subject_id == subject_id, *where).limit(1).scalar_subquery()
 
 
 def _kept(columns: Iterable[Column[Any]], use: DataUse) -> bool:
