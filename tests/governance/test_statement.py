@@ -53,6 +53,9 @@ REFUSED: dict[str, Any] = {
     "a join of the ORM's own": select(Account.id).select_from(join(Account, Person, OF_ACCOUNT)),
     "a full join": select(Account.id).join(Person, OF_ACCOUNT, full=True),
     "a class in a window alone": select(func.row_number().over(order_by=Person.role)),
+    "the same in a subquery": select(
+        Account.id, select(func.row_number().over(order_by=Person.role)).scalar_subquery()
+    ),
     "a second class in an expression": select(func.coalesce(Account.tier, Person.role)),
     "a class in an order alone": select(Account.id).order_by(Person.role),
     "a change in a CTE": select(sa.update(Person).values(role="x").returning(Person.role).cte().c.role),
