@@ -102,7 +102,7 @@ def states_by_itself(source: str) -> list[int]:
     return _lines(
         node
         for node in ast.walk(ast.parse(source))
-        if (isinstance(node, ast.Call) and _last(node.func) == "Purpose")
+        if (isinstance(node, ast.Call) and _last(node.func) in {"Purpose", "Grant"})
         or (isinstance(node, ast.Attribute) and node.attr == "_current" and _root(node) in {"purpose", "purposes"})
         or (isinstance(node, ast.ImportFrom) and node.module == "governance.vault.purpose" and _named(node, "_current"))
     )

@@ -183,6 +183,7 @@ EXAMPLES: dict[Rule, tuple[str, ...]] = {
     states_by_itself: (
         "given = Purpose(Actor.JOB, frozenset(DataUse), bulk=Bulk.EXPORT)\n",
         "given = purpose.Purpose(Actor.JOB, frozenset(DataUse))\n",
+        "stating(Actor.JOB, granted=Grant(Bulk.EXPORT))\n",
         "purpose._current.set(None)\n",
         "from governance.vault.purpose import _current\n",
     ),

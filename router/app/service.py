@@ -121,7 +121,8 @@ class Service:
             )
         )
         self._start_mail()
-        self._start_task(upkeep.run(stores.keys, stores.data, Period.parse(settings.index_renewal)))
+        keep_up = states(Actor.JOB, bulk=Bulk.ROTATION)(upkeep.run)
+        self._start_task(keep_up(stores.keys, stores.data, Period.parse(settings.index_renewal)))
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

@@ -101,6 +101,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     data.context["keys"] = keys
     permitted = Permitted(data, keys)
     keys.openings.per_minute = settings.openings_per_minute
+    keys.openings.keys_per_minute = settings.keys_per_minute
     StaffLog(keys)
     with suppress(KeyUnavailable):  # a root key that doesn't fit: who opened the stores says so, or asks why
         await event_signature.sign_events(keys, settings.log_folder)

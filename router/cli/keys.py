@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from governance.vault import rotation
+from governance.vault.purpose import Bulk
 from governance.vault.rotation import Progress, What
 from router.app.stores import opened
 from router.cli.output import Json, out, print_json, progress_bar, table, verb
@@ -56,7 +57,7 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command("rotate")
-@verb()
+@verb(bulk=Bulk.ROTATION)
 def rotate(what: What, as_json: Json = False) -> None:
     """Rotate while the service runs: `kek` (root and node keys), `subjects`, or `index` (how addresses are found).
 

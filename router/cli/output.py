@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from governance.datamap import DataUse
 from governance.errors import ConfigurationError, ValueAPIError
-from governance.vault.purpose import Actor, stating
+from governance.vault.purpose import Actor, Bulk, grant, stating
 from router.surface import Exit
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
@@ -90,15 +90,17 @@ def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def verb(*uses: DataUse) -> Callable[[F], F]:
+def verb(*uses: DataUse, bulk: Bulk | None = None) -> Callable[[F], F]:
     """Every command is one: it states the uses that it opens personal values for, as the operator, and turns typed
     errors into a sentence and an exit code; nothing of a value, a URL or a traceback is shown."""
 
     def decorate(command: F) -> F:
+        granted = grant(command, bulk) if bulk is not None else None
+
         @wraps(command)
         def run(*args: Any, **options: Any) -> Any:
             try:
-                with stating(Actor.OPERATOR, *uses):
+                with stating(Actor.OPERATOR, *uses, granted=granted):
                     return command(*args, **options)
             except ConfigurationError as error:
                 fail(str(error), Exit.USAGE)
