@@ -6,13 +6,13 @@ make, a class that is named only where SQLAlchemy adds no criterion for it. Fail
 refused as well.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Never
 
 from sqlalchemy import Alias, Column, FromClause, Join, Table, TextClause
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql import CompoundSelect, Delete, Insert, Select, Update, functions
+from sqlalchemy.sql import ClauseElement, CompoundSelect, Delete, Insert, Select, Update, functions
 from sqlalchemy.sql import util as sql_util
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import ColumnClause
@@ -103,13 +103,14 @@ class _Walk:
             self._enter(returned, set(returned.named))
         values = _Scope(written=target)
         self._all(_children(statement, "_where_criteria", "_returning", "table"), values)
+        self._all(_many_values(statement), values)
         chosen = set(self.reads.entities)
         self._all(getattr(statement, "_where_criteria", ()), own)
         if not statement._returning:
             # A condition, also one with a subquery, decides what is changed, which is its author's to answer for.
             self.reads.entities = chosen
         for scope in (returned, values, own):
-            if {_table(entity) for entity in scope.named} | scope.bare > {target}:
+            if ({_table(entity) for entity in scope.named} | scope.bare) - {target}:
                 _refuse(f"{target.name} may not be changed from another table's columns: select them first.")
 
     def _all(self, elements: Iterable[Any], scope: _Scope) -> None:
@@ -227,6 +228,15 @@ def _by_the_orm(statement: Any, entities: set[Mapper[Any]]) -> None:
 def _children(statement: Any, *but: str) -> Iterable[Any]:
     """What was written into it. SQLAlchemy's own `get_children` adds each column's table, without the class's mark."""
     return HasTraverseInternals.get_children(statement, omit_attrs=but)
+
+
+def _many_values(statement: Any) -> Iterator[ClauseElement]:
+    """What SQLAlchemy's traversal leaves out: the values of an INSERT that writes several rows at once."""
+    for rows in getattr(statement, "_multi_values", ()):
+        for row in rows:
+            for value in row.values() if isinstance(row, Mapping) else row:
+                if isinstance(value, ClauseElement):
+                    yield value
 
 
 def _without_text(element: Any) -> None:

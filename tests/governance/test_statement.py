@@ -62,6 +62,8 @@ REFUSED: dict[str, Any] = {
     "a change that returns a plain table": sa.update(PLAIN).values(role="x").returning(PLAIN.c.role),
     "a deletion that returns a plain table": sa.delete(PLAIN).returning(PLAIN),
     "a change from another table": sa.update(Account).where(OF_ACCOUNT).values(tier=Person.role),
+    "a change from another table alone": sa.update(PLAIN).values({PLAIN.c.role: sa.func.lower(Account.tier)}),
+    "a text among many values": sa.insert(Account).values([{"tier": sa.text("(SELECT role FROM person)")}]),
     "a change that returns another table": sa.update(Account).where(OF_ACCOUNT).values(tier="x").returning(Person.role),
     "a change of an alias": sa.update(OTHER).values(role="x"),
     "an insert that returns what was there": sqlite.insert(Person)
@@ -83,6 +85,8 @@ def test_what_hides_a_read_is_refused(how: str) -> None:
 
 
 ROLE, ID, ACCOUNT = (Person.__table__.columns[name] for name in ("role", "id", "account_id"))
+_ROOT = select(Person.id).where(Person.role == "x").cte(recursive=True)
+TREE = _ROOT.union_all(select(Person.id).join(_ROOT, _ROOT.c.id == Person.id))
 SAME = select(Person.role).subquery()
 READ: dict[str, tuple[Any, set[Any], set[type]]] = {
     "a column": (select(Person.role), {ROLE}, {Person}),
@@ -132,6 +136,19 @@ READ: dict[str, tuple[Any, set[Any], set[type]]] = {
         {ROLE},
         {Person},
     ),
+    "many values, one of which another table says": (
+        sa.insert(Account).values([{"tier": "x"}, {"tier": select(Person.role).limit(1).scalar_subquery()}]),
+        {ROLE},
+        {Person},
+    ),
+    "what a conflict writes": (
+        sqlite.insert(Account).on_conflict_do_update(
+            index_elements=["id"], set_={"tier": select(Person.role).limit(1).scalar_subquery()}
+        ),
+        {ROLE},
+        {Person},
+    ),
+    "a recursive CTE": (select(TREE.c.id), {ID, ROLE}, {Person}),
     "an insert of what another table says": (
         sa.insert(Account).from_select(["tier"], select(Person.role)),
         {ROLE},
