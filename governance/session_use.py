@@ -3,28 +3,37 @@
 Plain columns linked to a person (token counts, times, postings) are personal data as well as sealed ones. A SELECT that
 touches one (in its columns, its conditions, its order, an aggregate or a subquery) whose declaration doesn't name the
 session's use is refused, and so is one that only counts rows of a table none of whose columns declares it. Sealed columns
-come as handles that ask again when they are opened. What a statement returns from a change (RETURNING) counts as read.
+come as handles that ask again when they are opened. What a statement returns from a change (RETURNING) counts as read,
+and so does what a change selects. What a statement reads is `statement.read`'s to tell.
 
 Which rows of such a statement are there is `permitted` 's matter (governance/vault/permitted.py).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any, Protocol
 
 from sqlalchemy import Column, Table, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session
-from sqlalchemy.sql import ClauseElement, Delete, Insert, Select, Update, visitors
 
 from governance.datamap import AtRest, DataUse, Declaration
 from governance.errors import UseRefused
+from governance.statement import Reads, read
 
 _WHOSE = frozenset(("", "id", "subject_id"))  # the table itself, and its rows' ids
 
 
+class RowFilter(Protocol):
+    """Whose rows a use sees; `Permitted` is one."""
+
+    def criteria(self, use: DataUse, reads: Reads) -> tuple[Any, ...]:
+        """Options for the statement that leave out the rows that it may not see."""
+
+
 class GovernedSession(Session):
-    """Every session of a `Database` is one; `info["use"]` is what it reads for."""
+    """Every session of a `Database` is one; `info["use"]` is what it reads for, `info["permitted"]` its `RowFilter`."""
 
 
 @contextmanager
@@ -50,44 +59,31 @@ def rewrapping(session: AsyncSession) -> Iterator[None]:
 
 @event.listens_for(GovernedSession, "do_orm_execute")
 def _check(state: ORMExecuteState) -> None:
-    use = state.session.info.get("use")
+    info = state.session.info
+    use = info.get("use")
     if not isinstance(use, DataUse):
         raise UseRefused("A session that states no use may read nothing.")
-    for name in _undeclared(state.statement, use):
-        if "rewrapping" in state.session.info and name.partition(".")[2] in _WHOSE:
+    rewrapping = "rewrapping" in info
+    reads = read(state.statement, plain_tables=rewrapping)
+    for name in _undeclared(reads, use):
+        if rewrapping and name.partition(".")[2] in _WHOSE:
             continue
         raise UseRefused(f"{name} may not be read for {use.value}: it doesn't declare that use.")
+    rows: RowFilter | None = info.get("permitted")
+    if rows is not None and (options := rows.criteria(use, reads)):
+        state.statement = state.statement.options(*options)
 
 
-def _undeclared(statement: object, use: DataUse) -> Iterator[str]:
-    if isinstance(statement, Insert | Update | Delete):
-        touched: Iterable[object] = [column for each in statement._returning for column in visitors.iterate(each)]
-        selected: Iterable[object] = statement.exported_columns
-    elif isinstance(statement, ClauseElement):
-        touched = visitors.iterate(statement)
-        selected = statement.selected_columns if isinstance(statement, Select) else ()
-    else:
-        return
-    for element in touched:
-        if isinstance(element, Table):
-            if use not in _uses_of(element):
-                yield str(element.name)
-        elif isinstance(element, Select) and element is not statement:
-            # `select(Entity)` names its columns nowhere but here.
-            yield from _refused(element.selected_columns, use)
-        else:
-            yield from _refused((element,), use)
-    yield from _refused(selected, use)
+def _undeclared(reads: Reads, use: DataUse) -> Iterator[str]:
+    for column in reads.columns:
+        if not _declares(column, use):
+            yield f"{column.table.name}.{column.name}"
+    for table in reads.tables:
+        if use not in _uses_of(table):
+            yield table.name
 
 
-def _refused(elements: Iterable[object], use: DataUse) -> Iterator[str]:
-    for element in elements:
-        for column in getattr(element, "base_columns", ()):
-            if isinstance(column, Column) and not _declares(column, use):
-                yield f"{column.table.name}.{column.name}"
-
-
-def _declares(column: Column[object], use: DataUse) -> bool:
+def _declares(column: Column[Any], use: DataUse) -> bool:
     declaration = column.info.get("declaration")
     if not isinstance(declaration, Declaration):
         return True

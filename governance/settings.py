@@ -47,7 +47,13 @@ class GovernanceSettings(BaseSettings):
         300,
         ge=1,
         description="People whose values one kind of work may open within a minute; more is an incident, twice as many are "
-        "refused. Exports, notices and rotations are declared as such and not counted.",
+        "refused. Exports, notices and rotations are declared as such and not counted. For each process.",
+    )
+    keys_per_minute: int = Field(
+        3000,
+        ge=1,
+        description="People whose keys one kind of work may take within a minute, callers of the API included, whose usage "
+        "is sealed; more is an incident, twice as many are refused. For each process.",
     )
     index_renewal: Annotated[str, AfterValidator(_duration)] = Field(
         "P1M",

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import String, Uuid
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, synonym
 
 from governance import clock
 from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared
@@ -56,6 +56,7 @@ class DataSubject(Base):
         retention="account",
         on_erasure=OnErasure.DELETE,
     )
+    subject_id: Mapped[UUID] = synonym("id")  # whose row it is, as every table of a person's says
 
 
 async def new_subject(keys: KeyStore) -> UUID:

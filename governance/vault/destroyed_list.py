@@ -60,6 +60,11 @@ class DestroyedList:
             await mirror.record(new, row.state if ours else None)
         await self._told(row)
 
+    async def untold(self) -> Destructions:
+        """What was destroyed since the mirrors were last told."""
+        row = await self._row()
+        return await self._since(row.told) if row is not None and row.told < row.epoch else NOTHING
+
     async def tell_all(self) -> None:
         """Tell each mirror all that it doesn't know, after this store has learned what they know."""
         known = [await mirror.known() for mirror in self.mirrors]

@@ -90,8 +90,10 @@ class KeyStore:
     async def subject_key(self, subject_id: UUID, basis: KeyBasis = KeyBasis.ERASABLE) -> Key:
         """The subject's current key for a basis; a basis key is made at its first use.
 
-        Raises KeyGone where the subject was erased or never known, KeyUnavailable where it can't be unwrapped.
+        Raises KeyGone where the subject was erased or never known, KeyUnavailable where it can't be unwrapped, UseRefused
+        as `Openings.take` does.
         """
+        await self.openings.take((subject_id,))
         slot = subject_slot(subject_id, basis)
         cached = self._cache.in_slot(slot)
         if cached is not None:
@@ -150,13 +152,12 @@ class KeyStore:
         return (await self._current(period_slot(rule, begin), Kind.PERIOD, expires_at=end)).key
 
     async def key(self, key_id: UUID) -> OpenKey:
-        """A key by its id, replaced ones included. Raises KeyGone where it was destroyed, or is of another store."""
-        cached = self._cache.key(key_id)
-        if cached is not None:
-            return cached
-        found = await self._read(StoredKey.id == key_id)
+        """A key by its id, replaced ones included: to open with. Raises KeyGone where it was destroyed, or is of another
+        store, UseRefused as `Openings.take` does."""
+        found = self._cache.key(key_id) or await self._read(StoredKey.id == key_id)
         if found is None:
             raise KeyGone("The key was destroyed.")
+        await self.openings.take((found.subject_id,) if found.subject_id is not None else (), to_open=True)
         return found
 
     async def _current(
@@ -302,6 +303,7 @@ class KeyStore:
 
     async def preload(self, subject_ids: Collection[UUID]) -> None:
         """Fill the cache with several subjects' erasable keys, found by one read; those that are gone are left out."""
+        await self.openings.take(subject_ids, to_open=True)
         wanted = [each for each in subject_ids if self.cached_subject_key(each) is None]
         generation = self.channel.generation()
         mine = (StoredKey.subject_id.in_(wanted), StoredKey.basis == KeyBasis.ERASABLE, StoredKey.kind == Kind.SUBJECT)

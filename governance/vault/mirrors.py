@@ -45,8 +45,8 @@ class DestroyedCopy(Base):
     id: Mapped[UUID] = impersonal(Uuid, 130, primary_key=True)
     key_id: Mapped[UUID | None] = impersonal(Uuid, 132, nullable=True, index=True)
     subject_id: Mapped[UUID | None] = declared(
-        Uuid, 133, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), nullable=True,
-        retention="tombstone", on_erasure=OnErasure.KEEP_REQUEST, legal_basis=LegalBasis.LEGAL_OBLIGATION, index=True,
+        Uuid, 133, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), nullable=True, index=True,
+        retention="tombstone", on_erasure=OnErasure.KEEP_REQUEST, legal_basis=LegalBasis.LEGAL_OBLIGATION,
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""The access log: how often which column was opened for which use, by whom, in which hour. No subject is in it.
+"""The access log: how often which column was opened for which use, by whom, in which hour. No subject is in it; and the
+watch over how many people's keys are taken, and values opened, by one process.
 
 Counts are kept in memory and added up in the data store every minute, at shutdown and at a command's end: a SIGKILL
 loses what was counted since, at most a minute. What staff opened of a person is apart (`staff_opening`), and never lost.
@@ -6,6 +7,7 @@ loses what was counted since, at most a minute. What staff opened of a person is
 
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,9 +20,14 @@ from governance import clock, events
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import UseRefused
+from governance.vault import purpose as purposes
 from governance.vault.purpose import Purpose
 
 PER_MINUTE_DEFAULT = 300
+KEYS_PER_MINUTE_DEFAULT = 3000
+WORK_PEOPLE_MAX = 50
+"""People whose keys one piece of work may take: a request is its caller's, and a few others' whom it writes to."""
+_KEY = "a person's key"
 _MINUTE_S = 60.0
 
 
@@ -38,7 +45,7 @@ class OpeningCount(Base):
 
 @dataclass(slots=True)
 class _Minute:
-    """Whose values one actor opened for one use since `begun`."""
+    """People whom one kind of work has touched since `begun`."""
 
     begun: float
     subjects: set[UUID]
@@ -46,10 +53,12 @@ class _Minute:
 
 
 class Openings:
-    """One process's counts and watch. `per_minute`: people whose values one kind of work may open within a minute."""
+    """One process's counts and watch. `per_minute`: people whose values one actor may open for one use within a minute;
+    `keys_per_minute`: whose keys it may take, which sealing needs as well."""
 
-    def __init__(self, per_minute: int = PER_MINUTE_DEFAULT) -> None:
+    def __init__(self, per_minute: int = PER_MINUTE_DEFAULT, keys_per_minute: int = KEYS_PER_MINUTE_DEFAULT) -> None:
         self.per_minute = per_minute
+        self.keys_per_minute = keys_per_minute
         self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
         self._minutes: dict[tuple[str, str], _Minute] = {}
 
@@ -63,23 +72,40 @@ class Openings:
 
         Said once a minute as `vault:opening:bulk`; from twice the number on, UseRefused until the minute is over.
         """
+        if purpose.bulk is None:
+            await self._in_a_minute(subject_id, purpose, use.value, self.per_minute, "vault:opening:bulk")
+
+    async def take(self, subject_ids: Collection[UUID], *, to_open: bool = False) -> None:
+        """Before people's keys are handed out. Who asks has stated a purpose, and where the key is `to_open` with, may open.
+
+        The same watch, as `vault:key:bulk`; and one piece of work (a request, a command) that comes to more than
+        `WORK_PEOPLE_MAX` people is refused at once. Raises UseRefused.
+        """
+        purpose = purposes.opening(_KEY) if to_open else purposes.stated(_KEY)
         if purpose.bulk is not None:
             return
+        for subject_id in subject_ids:
+            if subject_id in purpose.people:
+                continue
+            if len(purpose.people) >= WORK_PEOPLE_MAX:
+                await self._in_a_minute(subject_id, purpose, "one piece of work", 0, "vault:key:bulk")
+            await self._in_a_minute(subject_id, purpose, _KEY, self.keys_per_minute, "vault:key:bulk")
+            purpose.people.add(subject_id)
+
+    async def _in_a_minute(self, subject_id: UUID, purpose: Purpose, what: str, people_max: int, event: str) -> None:
         now = time.monotonic()
-        key = (purpose.actor.value, use.value)
+        key = (purpose.actor.value, what)
         minute = self._minutes.get(key)
         if minute is None or now - minute.begun >= _MINUTE_S:
             minute = self._minutes[key] = _Minute(now, set())
         minute.subjects.add(subject_id)
-        if len(minute.subjects) <= self.per_minute:
+        if len(minute.subjects) <= people_max:
             return
         if not minute.told:
             minute.told = True
-            await events.emit_async(
-                "vault:opening:bulk", {"actor": key[0], "use": key[1], "people_min": len(minute.subjects)}
-            )
-        if len(minute.subjects) > 2 * self.per_minute:
-            raise UseRefused(f"Too many people's values were opened for {use.value} within a minute.")
+            await events.emit_async(event, {"actor": key[0], "use": what, "people_min": len(minute.subjects)})
+        if len(minute.subjects) > 2 * people_max:
+            raise UseRefused(f"Too many people's values were opened for {what} within a minute.")
 
     async def flush(self, data: Database) -> None:
         """Add what was counted to the data store. What can't be written is counted on."""

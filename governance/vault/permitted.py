@@ -1,33 +1,47 @@
-"""Which rows a session sees: those of subjects whose keys still serve its use. GDPR Art. 18, 21 and 7(3).
+"""Which rows a session sees: those of subjects whose keys still serve its use. GDPR Art. 17, 18, 21 and 7(3).
 
-The truth lies with the keys (`subject_uses`). The data store has a projection of it, so that one criterion, added to
-every SELECT of a class with a `subject_id`, leaves those rows out. It is versioned: before a session is opened, and the
-key channel has moved since this process looked last, what changed is projected first. Two stores share no transaction:
-a crash between them leaves the projection behind, which the next session of any process mends, and sealed values ask
-the keys themselves.
+The truth lies with the keys (`subject_uses`, and tombstones). The data store has a projection of it: `use_refusal`, and
+the erased in its copy of what was destroyed (`mirrors`). One criterion, added to every statement that reads a class with
+a `subject_id`, leaves those rows out. The projection is versioned: before a session is opened, and the key channel has
+moved since this process looked last, what changed is projected first. Two stores share no transaction: a crash between
+them leaves the projection behind, which the next session of any process mends, and sealed values ask the keys themselves.
 
-Only SELECT is filtered. A change or deletion of rows that were not read states its own conditions, and whether a
-restricted person's rows may be deleted (Art. 18: deletion is processing too) is the retention schedule's decision.
-Uses that no restriction takes away (the law's own, signing in) have no criterion, and nor has any use that nobody
-refuses.
+An erased person's rows are there for nothing but what is kept of them: a statement that reads columns kept for a basis
+alone, for a use that the basis serves. Rows that are linked to an account and to no subject (Credits set aside, the
+ledger) aren't filtered.
+
+What is read is filtered, also where a change returns it (RETURNING) or selects it to write it elsewhere: such a change
+changes what it may read alone. A change or deletion that reads nothing states its own conditions, subqueries in them
+included: so erasure and retention delete the rows that nobody sees any more, and whether a restricted person's rows may
+be deleted (Art. 18: deletion is processing too) is the retention schedule's decision.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Table, Uuid, delete, event, select
+from sqlalchemy import Column, ColumnElement, Integer, String, Uuid, and_, delete, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapped, ORMExecuteState, with_loader_criteria
-from sqlalchemy.sql import visitors
+from sqlalchemy.orm import Mapped, with_loader_criteria
 
-from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared, impersonal
+from governance.datamap import (
+    BASIS_USES,
+    Base,
+    DataUse,
+    KeyBasis,
+    LegalBasis,
+    OnErasure,
+    declared,
+    impersonal,
+)
 from governance.db import Database
-from governance.errors import UseRefused
-from governance.session_use import GovernedSession
+from governance.ids import in_lists
+from governance.statement import Reads
+from governance.vault.destruction import Destructions
 from governance.vault.keys import KeyStore
+from governance.vault.mirrors import DataMirror, DestroyedCopy
 from governance.vault.subject_uses import REQUEST_USES, Refusals
 
 _SEES = (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION)
@@ -63,7 +77,7 @@ class UseProjection(Base):
 
 
 class Permitted:
-    """One process's view. `refused`: uses that somebody refuses, so that other uses cost no criterion."""
+    """One process's view."""
 
     def __init__(self, data: Database, keys: KeyStore) -> None:
         self._data = data
@@ -71,7 +85,7 @@ class Permitted:
         self._seen: int | None = None
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[object] | None = None
-        self.refused: frozenset[str] = frozenset()
+        self._erased = DataMirror(data)
         data.context["permitted"] = self
         data.prepare = self.refresh
         keys.project = self.refresh
@@ -111,8 +125,26 @@ class Permitted:
                     row.version = newest
                     for refusals in changed:
                         await _write(session, refusals)
-        async with self._data.session(DataUse.SECURITY) as session:
-            self.refused = frozenset(await session.scalars(select(UseRefusal.use).distinct()))
+        await self._project_erased()
+
+    async def _project_erased(self) -> None:
+        """Who was erased is in the data store's copy of the list of what was destroyed: here it is brought up to date."""
+        if gone := (await self._keys.destroyed_list.untold()).subject_ids:
+            # Without the state: whether it knows all is for whoever tells every mirror.
+            await self._erased.record(Destructions(frozenset(), gone), None)
+            async with self._data.transaction(DataUse.SECURITY) as session:
+                for some in in_lists(gone):
+                    await session.execute(delete(UseRefusal).where(UseRefusal.subject_id.in_(some)))
+
+    def criteria(self, use: DataUse, reads: Reads) -> tuple[Any, ...]:
+        """Options that leave out rows of those who refuse the use, or are erased: what is kept of them serves its basis."""
+        found = []
+        for mapper in sorted(reads.entities, key=lambda mapper: mapper.class_.__name__):
+            if mapper.class_ not in (UseRefusal, DestroyedCopy) and "subject_id" in mapper.all_orm_descriptors:
+                read = [column for column in reads.columns if column.table is mapper.local_table]
+                mapped: Any = mapper.class_
+                found.append(_criterion(mapped, use.value, erased=not _kept(read, use)))
+        return tuple(found)
 
     async def reconcile(self) -> int:
         """After an old key store was restored: give it back the objections and restrictions that this store knows of.
@@ -145,33 +177,34 @@ async def _write(session: AsyncSession, refusals: Refusals) -> None:
         session.add_all(UseRefusal(subject_id=refusals.subject_id, use=use, by=by) for use in uses)
 
 
-@event.listens_for(GovernedSession, "do_orm_execute")
-def _filter(state: ORMExecuteState) -> None:
-    permitted, use = state.session.info.get("permitted"), state.session.info.get("use")
-    if not state.is_select or permitted is None or use not in permitted.refused:
-        return
-    if state.is_orm_statement:
-        state.statement = state.statement.options(*_criteria(use))
-    elif "rewrapping" not in state.session.info and _reads_subjects(state.statement):
-        raise UseRefused("A plain table can't be read for a use that somebody refuses: select its mapped class.")
-
-
-def _reads_subjects(statement: Any) -> bool:
-    tables = {element for element in visitors.iterate(statement) if isinstance(element, Table)}
-    return any("subject_id" in table.columns and table.name != UseRefusal.__tablename__ for table in tables)
-
-
 @cache
-def _criteria(use: DataUse) -> tuple[Any, ...]:
-    refusing = select(UseRefusal.subject_id).where(UseRefusal.use == use)
-    return tuple(
-        with_loader_criteria(mapped, column.not_in(refusing) | column.is_(None), include_aliases=True)
-        for mapped, column in _of_subjects()
+def _criterion(mapped: Any, use: str, *, erased: bool) -> Any:
+    """Leaves out who refuses the use, and who is `erased`. As a function of the class, or an alias of it joined to the
+    class itself would be compared with the wrong row."""
+    if not erased:
+        return with_loader_criteria(
+            mapped,
+            lambda cls: _is_in(UseRefusal, cls.subject_id, UseRefusal.use == use).is_distinct_from(true()),
+            include_aliases=True,
+        )
+    return with_loader_criteria(
+        mapped,
+        lambda cls: and_(
+            _is_in(UseRefusal, cls.subject_id, UseRefusal.use == use).is_distinct_from(true()),
+            _is_in(DestroyedCopy, cls.subject_id).is_distinct_from(true()),
+        ),
+        include_aliases=True,
     )
 
 
-def _of_subjects() -> Iterator[tuple[type[Any], Any]]:
-    """Every mapped class of the data store whose rows belong to a subject, and the column that says whose."""
-    for mapper in Base.registry.mappers:
-        if mapper.class_ is not UseRefusal and "subject_id" in mapper.columns:
-            yield mapper.class_, mapper.class_.subject_id
+def _is_in(listed: Any, subject_id: Any, *where: ColumnElement[bool]) -> ColumnElement[bool | None]:
+    """True or NULL, by one look into the list's index for each row. As NOT EXISTS it is an anti-join to PostgreSQL, which
+    takes most rows for listed ones and reads the whole list for a page of a hundred."""
+    return select(true()).where(listed.subject_id == subject_id, *where).limit(1).scalar_subquery()
+
+
+def _kept(columns: Iterable[Column[Any]], use: DataUse) -> bool:
+    """Whether what is read of a table is what stays of a person after an erasure, for this use (Art. 17(3))."""
+    personal = [each for column in columns if (each := column.info["declaration"]).personal]
+    bases = {each.on_erasure.basis for each in personal}
+    return bool(bases) and KeyBasis.ERASABLE not in bases and all(use in BASIS_USES[basis] for basis in bases)

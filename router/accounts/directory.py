@@ -12,6 +12,7 @@ from governance.errors import KeyGone
 from governance.recent import Recent
 from governance.subjects import DataSubject, SubjectState
 from governance.vault.keys import KeyStore
+from governance.vault.purpose import Actor, states
 from router.accounts.account import Account
 from router.accounts.api_key import ApiKey
 from router.accounts.key_format import LENGTH, key_hash, well_formed
@@ -95,6 +96,7 @@ class KeyDirectory:
         if not task.cancelled():
             task.exception()  # seen, even where every request that waited for it is gone
 
+    @states(Actor.GATEWAY)  # its own: it may outlive the request that began it
     async def _read(self, digest: bytes, generation: object) -> Principal | None:
         principal = await self._load(digest)
         # What changed while it was read may be missing from it: then it serves this once and isn't kept.

@@ -122,7 +122,7 @@ class Service:
             index_renewal=Period.parse(settings.index_renewal),
             oldest_backup=partial(backups.oldest, stores.keys.db, Store.DATA),
         )
-        self._start_task(upkeep.run())
+        self._start_task(states(Actor.JOB, bulk=Bulk.ROTATION)(upkeep.run)())
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

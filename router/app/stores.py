@@ -104,6 +104,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     await keys.reconcile()
     await permitted.reconcile()
     keys.openings.per_minute = settings.openings_per_minute
+    keys.openings.keys_per_minute = settings.keys_per_minute
     StaffLog(keys)
     with suppress(KeyUnavailable):  # a root key that doesn't fit: who opened the stores says so, or asks why
         await event_signature.sign_events(keys, settings.log_folder)

@@ -23,6 +23,7 @@ from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import KeyGone, SealBroken
 from governance.vault.keys import KeyStore
+from governance.vault.purpose import Actor, Bulk, states
 from router.billing import journal, lease, ledger, usage_log
 from router.billing.journal import JournalWriter, Money, Segment
 from router.billing.ledger import AccountKind, Entry, EntryKind, ledger_account_id
@@ -206,6 +207,7 @@ class Committer:
             entry.excess_microcredits += excess.pop(money.request_id, 0)
         return done
 
+    @states(Actor.JOB, bulk=Bulk.SETTLEMENT)
     async def _open(self, payloads: Sequence[bytes]) -> _Opened:
         money_key = await self._keys.service_key(journal.MONEY_KEY)
         opened: list[Money] = []

@@ -12,6 +12,7 @@ from governance.backup import read
 from governance.backup.erase_check import EraseCheck, check, wanted
 from governance.backup.opener import KeyOpener
 from governance.datamap import Base
+from governance.vault.purpose import Bulk
 from policies import retention
 from router.app.stores import opened
 from router.cli.output import Json, fail, out, print_json, table, verb
@@ -19,7 +20,7 @@ from router.settings import Settings
 from router.surface import Exit
 
 
-@verb()
+@verb(bulk=Bulk.CHECK)
 def erase_check(
     backup: Annotated[Path, typer.Option(help="An old copy of the data store: a backup, or a raw SQLite file.")],
     subject: Annotated[UUID | None, typer.Option(help="Look at one subject alone.")] = None,

@@ -10,6 +10,7 @@ import typer
 from governance.backup.receipt import Receipt, receipts
 from governance.period import Period
 from governance.vault import rotation
+from governance.vault.purpose import Bulk
 from governance.vault.rotation import Progress, What
 from router.app.stores import opened
 from router.cli.output import Json, out, print_json, progress_bar, table, verb
@@ -96,7 +97,7 @@ def destroyed(
 
 
 @app.command("rotate")
-@verb()
+@verb(bulk=Bulk.ROTATION)
 def rotate(what: What, as_json: Json = False) -> None:
     """Rotate while the service runs: `kek` (root and node keys), `subjects`, or `index` (how addresses are found).
 

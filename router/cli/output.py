@@ -1,6 +1,8 @@
 """How commands print: a table for people, JSON for scripts, a sentence and an exit code for what went wrong."""
 
+import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -15,9 +17,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from governance.datamap import DataUse
 from governance.errors import ConfigurationError, ValueAPIError
-from governance.vault.purpose import Actor, stating
+from governance.vault.purpose import Actor, Bulk, grant, stating
 from router.surface import Exit
 
+
+def _case(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/#-]{0,63}", text):
+        raise typer.BadParameter("an id: letters, digits and . _ / # -, 64 at most; nothing personal")
+    return text
+
+
+Case = Annotated[
+    str | None,
+    typer.Option(callback=_case, help="The request or ticket that this is for, an id: recorded for the person."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -90,15 +103,20 @@ def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def verb(*uses: DataUse) -> Callable[[F], F]:
+def verb(*uses: DataUse, bulk: Bulk | None = None) -> Callable[[F], F]:
     """Every command is one: it states the uses that it opens personal values for, as the operator, and turns typed
-    errors into a sentence and an exit code; nothing of a value, a URL or a traceback is shown."""
+    errors into a sentence and an exit code; nothing of a value, a URL or a traceback is shown.
+
+    A command that opens something takes `--case`, which is recorded with the opening for the person whose data it is.
+    """
 
     def decorate(command: F) -> F:
+        granted = grant(command, bulk) if bulk is not None else None
+
         @wraps(command)
-        def run(*args: Any, **options: Any) -> Any:
+        def run(*args: Any, case: str | None = None, **options: Any) -> Any:
             try:
-                with stating(Actor.OPERATOR, *uses):
+                with stating(Actor.OPERATOR, *uses, case=case, granted=granted):
                     return command(*args, **options)
             except ConfigurationError as error:
                 fail(str(error), Exit.USAGE)
@@ -109,6 +127,16 @@ def verb(*uses: DataUse) -> Callable[[F], F]:
             except ConnectionError:
                 fail("A store can't be reached: run `valueapi doctor`.")
 
+        if uses:
+            _takes_case(run, command)
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def _takes_case(run: Callable[..., Any], command: Callable[..., Any]) -> None:
+    """Show `run`'s own option to what parses the command line."""
+    signature = inspect.signature(command)
+    option = inspect.Parameter("case", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Case)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, "case": Case}

@@ -15,6 +15,7 @@ import structlog
 
 from governance import events
 from governance.bodies.body import Body
+from governance.vault.purpose import Actor, states
 from router.accounts.directory import KeyDirectory
 from router.accounts.principal import Principal
 from router.billing.purse import Purse
@@ -83,8 +84,9 @@ class Gateway:
         self._answer_bytes_max = answer_bytes_max
         self.closed: str | None = None
 
+    @states(Actor.GATEWAY)
     async def serve(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever happens."""
+        """Answer one request, whatever happens. Nothing that runs for it may open a personal value."""
         name, reply, started_ns = RequestName(), Reply(send), time.perf_counter_ns()
         endpoint = match.endpoint.value if match.endpoint else "models" if match.models else "other"
         dialect = match.dialect

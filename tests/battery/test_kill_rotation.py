@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from governance import clock
 from governance.datamap import METADATA, DataUse, Store
@@ -22,6 +23,7 @@ from governance.vault.blind_index import EmailIndex
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
+from governance.vault.purpose import Actor, Bulk, Grant, stating
 from governance.vault.rotation import What
 from tests.governance.backup.rows import add_mail
 from tests.services.postgres import Postgres
@@ -59,9 +61,10 @@ async def rotate(home: Path, urls: tuple[str, str], what: What) -> None:
     """What the killed process runs: first what every start does, then the command."""
     data, keys = stores(home, urls)
     await keys.reconcile()
-    async for _ in rotation.rotate(what, keys, data):
-        sys.stdout.write(".")
-        sys.stdout.flush()
+    with stating(Actor.OPERATOR, granted=Grant(Bulk.ROTATION)):
+        async for _ in rotation.rotate(what, keys, data):
+            sys.stdout.write(".")
+            sys.stdout.flush()
     await close(data, keys)
 
 
@@ -78,10 +81,7 @@ async def judge(home: Path, urls: tuple[str, str], what: What) -> None:
     assert {row["replaced"] for row in await keys.counts()} == {0}
     assert len(await keys.keyring.root_ids()) == 1
     async with data.session(DataUse.NOTICES) as session:
-        mails = [
-            await session.get_one(OutboxMail, mail)
-            for mail in await session.scalars(OutboxMail.__table__.select().with_only_columns(OutboxMail.id))
-        ]
+        mails = [await session.get_one(OutboxMail, mail) for mail in await session.scalars(select(OutboxMail.id))]
     assert {await mail.body.open(DataUse.NOTICES) for mail in mails} == {f"person {number}" for number in range(PEOPLE)}
     found = {await EmailIndex(keys).find(f"person{number}@example.org") for number in range(PEOPLE)}
     assert found == {mail.subject_id for mail in mails}

@@ -68,9 +68,9 @@ async def test_an_error_shows_no_parameters(stores: Stores) -> None:
 
 async def test_sqlite_is_set_up_for_safety(tmp_path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/x/data.db")
-    async with database.session(DataUse.SERVICE) as session:
+    async with database.engine.connect() as connection:
         wanted = {"journal_mode": "wal", "foreign_keys": 1, "secure_delete": 1, "synchronous": 2}
-        found = {name: (await session.execute(text(f"PRAGMA {name}"))).scalar_one() for name in wanted}
+        found = {name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in wanted}
     assert found == wanted
     assert (tmp_path / "x" / "data.db").stat().st_mode & 0o077 == 0
     await database.aclose()
@@ -79,14 +79,14 @@ async def test_sqlite_is_set_up_for_safety(tmp_path: Path) -> None:
 async def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
     """SQLite's secure_delete: without it a deleted row stays readable in free pages and free cells."""
     data = Database(f"sqlite+aiosqlite:///{tmp_path}/x.db")
-    async with data.transaction(DataUse.SERVICE) as session:
-        await session.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, words TEXT)"))
+    async with data.engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, words TEXT)"))
         for number in range(300):
-            await session.execute(
+            await connection.execute(
                 text("INSERT INTO forgotten (words) VALUES (:words)"), {"words": f"needle-{number:04}" * 20}
             )
-    async with data.transaction(DataUse.SERVICE) as session:
-        await session.execute(text("DELETE FROM forgotten"))
+    async with data.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM forgotten"))
     await data.aclose()
     assert (tmp_path / "x.db").stat().st_size > 4096
     assert b"needle-0" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())

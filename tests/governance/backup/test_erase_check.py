@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from governance.backup import create, read
 from governance.backup.erase_check import EraseCheck, Finding, check, wanted
@@ -81,7 +81,7 @@ async def test_a_value_moved_to_another_row_does_not_open(stores: Stores) -> Non
     data, keys = stores
     subject = await add_mail(data, keys, "x")
     async with data.session(DataUse.SUPPORT) as session:
-        mail = (await session.scalars(OutboxMail.__table__.select().with_only_columns(OutboxMail.id))).one()
+        mail = (await session.scalars(select(OutboxMail.id))).one()
         row = await session.get_one(OutboxMail, mail)
     opener = KeyOpener(keys, data, {})
     assert await opener.can_open(row.body.envelope, 285, subject, row.id)

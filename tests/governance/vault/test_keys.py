@@ -184,7 +184,7 @@ async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         if line == "before mirrors":
-            patch.setattr(keys.destroyed_list.mirrors[0], "record", die)
+            patch.setattr(keys.destroyed_list.mirrors[1], "record", die)
         else:
             patch.setattr(keys.keyring, "destroy", die)
         await keys.erase_subject(subject)

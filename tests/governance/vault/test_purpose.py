@@ -1,9 +1,11 @@
 """Who may open what: a purpose stated where work begins, counted, watched, and recorded where it is staff."""
 
 import asyncio
+import pkgutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -11,15 +13,16 @@ from sqlalchemy import select
 from governance import clock
 from governance.datamap import DataUse
 from governance.db import Database
-from governance.errors import KeyGone, UseRefused
+from governance.errors import DeclarationError, KeyGone, UseRefused
 from governance.ids import uuid7
 from governance.vault import envelope, openings, purpose
 from governance.vault.keys import KeyStore
 from governance.vault.openings import OpeningCount
-from governance.vault.purpose import Actor, Bulk, states, stating
+from governance.vault.purpose import BULK_WORK, Actor, Bulk, Grant, grant, states, stating
 from governance.vault.sealed import open_all, open_sealed
 from governance.vault.staff_opening import Detail, StaffLog, StaffOpening
-from tests.governance.vault.test_sealed import add, load
+from tests.governance.vault import test_sealed
+from tests.governance.vault.test_sealed import Note, load
 
 Stores = tuple[Database, KeyStore]
 
@@ -30,6 +33,11 @@ def nothing_stated() -> Iterator[None]:
     token = purpose._current.set(None)
     yield
     purpose._current.reset(token)
+
+
+async def add(stores: Stores, subject: UUID, words: str) -> Note:
+    with stating(Actor.SYSTEM):
+        return await test_sealed.add(stores, subject, words)
 
 
 async def test_nothing_opens_where_no_purpose_was_stated(stores: Stores) -> None:
@@ -52,6 +60,88 @@ async def test_the_gateway_opens_nothing(stores: Stores) -> None:
     note = await add(stores, uuid7(), "ada@example.org")
     with stating(Actor.GATEWAY, *DataUse), pytest.raises(UseRefused, match="opens nothing"):
         await note.words.open(DataUse.SERVICE)
+
+
+async def test_a_person_s_key_is_handed_to_nobody_who_stated_nothing(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    key = await keys.create_subject_key(subject)
+    for take in (
+        lambda: keys.subject_key(subject),
+        lambda: keys.key(key.id),
+        lambda: keys.preload([subject]),
+    ):
+        with pytest.raises(UseRefused, match="no purpose was stated"):
+            await take()
+        with stating(Actor.PERSON):
+            await take()
+
+
+async def test_the_gateway_takes_keys_to_seal_under_and_none_to_open_with(stores: Stores) -> None:
+    _, keys = stores
+    subject = uuid7()
+    key = await keys.create_subject_key(subject)
+    with stating(Actor.GATEWAY):
+        assert await keys.subject_key(subject) == key
+        with pytest.raises(UseRefused, match="opens nothing"):
+            await keys.key(key.id)
+        with pytest.raises(UseRefused, match="opens nothing"):
+            await keys.preload([subject])
+
+
+async def test_one_piece_of_work_takes_few_people_s_keys(
+    stores: Stores, event_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, keys = stores
+    monkeypatch.setattr(openings, "WORK_PEOPLE_MAX", 3)
+    subjects = [uuid7() for _ in range(5)]
+    for subject in subjects:
+        await keys.create_subject_key(subject)
+    with stating(Actor.GATEWAY):
+        for subject in subjects[:3] * 2:
+            await keys.subject_key(subject)
+        assert not event_log.exists() or "vault:key:bulk" not in event_log.read_text()
+        for subject in subjects[3:]:
+            with pytest.raises(UseRefused, match="one piece of work"):
+                await keys.subject_key(subject)
+        assert event_log.read_text().count("vault:key:bulk") == 1
+    with stating(Actor.PERSON), pytest.raises(UseRefused, match="one piece of work"):
+        await keys.preload(subjects)
+    with stating(Actor.JOB, granted=Grant(Bulk.ROTATION)):
+        await keys.preload(subjects)
+
+
+async def test_taking_many_people_s_keys_is_an_incident_and_then_refused(stores: Stores, event_log: Path) -> None:
+    """However many pieces of work it is done in; also where the key is cached."""
+    _, keys = stores
+    keys.openings.keys_per_minute = 2
+    subjects = [uuid7() for _ in range(5)]
+    for subject in subjects:
+        await keys.create_subject_key(subject)
+    for number, subject in enumerate(subjects, 1):
+        with stating(Actor.GATEWAY):
+            if number < 5:
+                await keys.subject_key(subject)
+                told = event_log.read_text().count("vault:key:bulk") if event_log.exists() else 0
+                assert told == (number > 2)
+            else:
+                with pytest.raises(UseRefused, match="Too many"):
+                    await keys.subject_key(subject)
+
+
+async def test_bulk_work_is_what_is_listed_and_nothing_else() -> None:
+    async def export() -> None:
+        raise AssertionError
+
+    for bulk in Bulk:
+        with pytest.raises(DeclarationError, match="isn't listed"):
+            states(Actor.JOB, bulk=bulk)(export)
+    for name, bulk in BULK_WORK.items():
+        function = pkgutil.resolve_name(name)
+        assert grant(function, bulk).bulk is bulk
+        for other in set(Bulk) - {bulk}:
+            with pytest.raises(DeclarationError):
+                grant(function, other)
 
 
 async def test_a_task_that_outlives_its_request_has_no_purpose_any_more(stores: Stores) -> None:
@@ -166,7 +256,7 @@ async def test_opening_many_people_is_an_incident_and_then_refused(
     keys.openings.per_minute = 3
     notes = [await add(stores, uuid7(), "words") for _ in range(7)]
     for bulk in Bulk:
-        with stating(Actor.JOB, DataUse.SERVICE, bulk=bulk):
+        with stating(Actor.JOB, DataUse.SERVICE, granted=Grant(bulk)):
             assert len(await open_all([note.words for note in notes], DataUse.SERVICE)) == 7
     with stating(Actor.PERSON, DataUse.SERVICE):
         for _ in range(10):

@@ -110,8 +110,8 @@ async def test_a_value_moved_in_the_database_fails_to_open(stores: Stores, move:
     bound = {
         name: plain(note.id) for name, note in (("a", first), ("b", second), ("c", stranger)) if f":{name}" in statement
     }
-    async with data.transaction(DataUse.SERVICE) as session:
-        await session.execute(text(statement), bound)
+    async with data.engine.begin() as connection:
+        await connection.execute(text(statement), bound)
     moved = await load(stores, second.id)
     handle = moved.other if move == "column" else moved.words
     assert handle is not None

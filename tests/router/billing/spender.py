@@ -15,6 +15,7 @@ from uuid import UUID
 from governance.db import Database
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
+from governance.vault.purpose import Actor, stating
 from router.billing.purse import Purse, PurseLimits
 from router.errors import TooFewCredits, Unavailable
 from tests.router.billing.book import Customer, Signal
@@ -47,7 +48,8 @@ async def main(plan: dict[str, str]) -> None:
     keys = KeyStore(keys_db, FileKeyring(home / "keys" / "root.key"))
     db.context["keys"] = keys
     subject_id = UUID(plan["subject"])
-    made = Customer(await keys.subject_key(subject_id), subject_id)
+    with stating(Actor.GATEWAY):
+        made = Customer(await keys.subject_key(subject_id), subject_id)
     made.account_id = UUID(plan["account"])
     limits = PurseLimits(spare_microcredits=20_000, tick_s=0.01, adopt_every_s=0.1)
     purse = await Purse.open(db, keys, home / "data" / "journal", Signal(home / "recall"), limits)

@@ -1,8 +1,15 @@
 """Commands as a person and a script meet them."""
 
+import asyncio
 import json
 from pathlib import Path
+from uuid import UUID
 
+import pytest
+
+from governance.vault.staff_opening import StaffLog
+from router.app.stores import opened
+from router.settings import Settings
 from tests.services.valueapi import ValueAPI
 from tests.simulators.transit import TransitSimulator
 
@@ -53,6 +60,35 @@ def test_credit_is_added_once_per_key_and_the_books_agree(tmp_path: Path) -> Non
     conflict = service.cli("accounts", "credit", account, "6", "--key", "a", check=False)
     assert conflict.returncode == 1 and "Traceback" not in conflict.stderr
     assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
+
+
+def test_the_case_that_staff_act_on_is_recorded_for_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = ValueAPI(tmp_path / "home").start()
+    service.stop()
+    found = service.cli("accounts", "find", service.first_run["user"]["email"], "--json")
+    subject_id = UUID(json.loads(found.stdout)["subject_id"])
+    service.cli("accounts", "api-keys", "create", str(subject_id), "--case", "T-17")
+    mail_id = json.loads(service.cli("outbox", "list", "--json").stdout)[0]["id"]
+    service.cli("outbox", "show", mail_id, "--case", "REQ-2026/4")
+    service.cli("outbox", "show", mail_id)
+    personal = service.cli("outbox", "show", mail_id, "--case", "ada@example.org", check=False)
+    assert personal.returncode == 2 and "nothing personal" in personal.stderr
+    assert "--case" not in service.cli("outbox", "list", "--help").stdout
+    for name, value in service.environment.items():
+        if name.startswith("VALUEAPI_"):
+            monkeypatch.setenv(name, value)
+
+    async def recorded() -> list[tuple[str, str, str | None]]:
+        async with opened(Settings.load()) as stores:
+            log = await StaffLog(stores.keys).of(subject_id)
+        return [(detail.column, detail.actor, detail.case) for _, detail in log]
+
+    parts = ("outbox.recipient", "outbox.subject_line", "outbox.body")
+    assert asyncio.run(recorded()) == [
+        ("person.email", "operator", "T-17"),
+        *((part, "operator", "REQ-2026/4") for part in parts),
+        *((part, "operator", None) for part in parts),
+    ]
 
 
 def test_keys_status_and_doctor_name_the_keyring_and_its_limit(tmp_path: Path) -> None:

@@ -10,8 +10,14 @@ from typing import Any
 
 import pytest
 
+from governance.datamap import DataUse
+from governance.errors import UseRefused
+from governance.mail import outbox
+from governance.subjects import add_subject, new_subject
 from governance.vault.keys import KeyStore
+from router.accounts.principal import Principal
 from router.gateway import admission, api
+from router.gateway.admission import Admission
 from router.providers.dialects import openai
 from tests.router.billing.book import Flaky
 from tests.router.gateway.rig import CHAT, CONTEXT, MODEL, rigged
@@ -38,6 +44,38 @@ def chunk(text: str, finish: str | None = None) -> bytes:
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 GOOD = answer({"choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}], "usage": USAGE})
+
+
+# --- what it may open -------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_that_runs_for_a_request_opens_a_personal_value(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sealed value, or a key to open one with, asked for in the middle of a chat request: whoever's it is."""
+    data, keys = ledger
+    subject_id = await new_subject(keys)
+    async with data.transaction(DataUse.SERVICE) as session:
+        add_subject(session, subject_id)
+        mail = await outbox.enqueue(
+            session, keys, subject_id, "key-created", "ada@example.org", {"prefix": "p", "name": "n", "page": "x"}, "k"
+        )
+    key = await keys.subject_key(subject_id)
+    refused: list[str] = []
+
+    async def steal(self: Admission, principal: Principal) -> Any:
+        for attempt in (outbox.read_mail(data, mail), keys.key(key.id), keys.preload([subject_id])):
+            try:
+                await attempt
+            except UseRefused as error:
+                refused.append(str(error))
+        return await take(self, principal)
+
+    take = Admission.take_request
+    monkeypatch.setattr(Admission, "take_request", steal)
+    async with serving(says(GOOD)) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        assert (await rig.ask().done()).status == 200
+    assert len(refused) == 3 and all("opens nothing" in each for each in refused)
 
 
 # --- what admission took ----------------------------------------------------------------------------------------------
