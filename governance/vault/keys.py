@@ -15,9 +15,9 @@ from sqlalchemy import ColumnElement, case, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
-from governance.datamap import BASIS_USES, METADATA, DataUse, KeyBasis, OnErasure, Store
+from governance.datamap import METADATA, DataUse, KeyBasis, OnErasure, Store
 from governance.db import Database
-from governance.errors import KeyGone, KeyUnavailable, PeriodOver, UseRefused
+from governance.errors import KeyGone, KeyUnavailable, PeriodOver
 from governance.ids import in_lists, uuid7
 from governance.vault import keyring as keyrings
 from governance.vault.channel import Channel, OneProcess
@@ -42,7 +42,7 @@ from governance.vault.stored_key import (
     service_slot,
     subject_slot,
 )
-from governance.vault.subject_uses import Refusals, SubjectUses, UsesVersion, as_text
+from governance.vault.uses import Uses
 
 StaffRecord = Callable[[UUID, str, DataUse, Purpose], Awaitable[None]]
 
@@ -71,13 +71,12 @@ class KeyStore:
         self.channel = channel or OneProcess()
         self.destroyed_list = DestroyedList(db, mirrors)
         self.openings = Openings()
-        self.project: Callable[[], Awaitable[None]] | None = None
-        """Set by `Permitted`: shows a change of uses to the data store. Not within one of its transactions."""
         self.record_staff: StaffRecord | None = None
         """Set by `StaffLog`; without it nothing is opened for staff."""
         self._limits = limits or {}
         self._tree = KeyTree(keyring)
         self._cache = KeyCache(self.channel.generation, self._tree.forget, cache_size, cache_seconds)
+        self.uses = Uses(db, self._cache, self.channel, self._tree.lock)
         self.root_ends = RootEnds(db, keyring)
 
     # Making and reading
@@ -210,6 +209,16 @@ class KeyStore:
             secret = await self._tree.read(session, row.node_id, row.id)
         return self._keep(row, secret, generation)
 
+    async def preload(self, subject_ids: Collection[UUID]) -> None:
+        """Fill the cache with several subjects' erasable keys, found by one read; those that are gone are left out."""
+        await self.openings.take(subject_ids, to_open=True)
+        wanted = [each for each in subject_ids if self.cached_subject_key(each) is None]
+        generation = self.channel.generation()
+        mine = (StoredKey.subject_id.in_(wanted), StoredKey.basis == KeyBasis.ERASABLE, StoredKey.kind == Kind.SUBJECT)
+        async with self.db.session(DataUse.SECURITY) as session:
+            for row in (await session.scalars(select(StoredKey).where(*mine))).all():
+                self._keep(row, await self._tree.read(session, row.node_id, row.id), generation)
+
     # Replacing
 
     async def replace_service_key(self, name: str) -> Key:
@@ -291,117 +300,6 @@ class KeyStore:
         """How many buckets there are, or how many have a key older than a moment."""
         async with self.db.session(DataUse.SECURITY) as session:
             return await self._tree.buckets(session, made_before)
-
-    # Permitted uses
-
-    async def check_use(self, subject_id: UUID, basis: KeyBasis, use: DataUse) -> None:
-        """Raises UseRefused where the basis doesn't serve the use, or the person objected, withdrew or is restricted."""
-        if use not in BASIS_USES[basis]:
-            raise UseRefused(f"What is kept as {basis.value} may not be opened for {use.value}.")
-        if use in await self.refused(subject_id):
-            raise UseRefused(f"The data subject's keys don't serve {use.value}: objection, withdrawal or restriction.")
-
-    async def preload(self, subject_ids: Collection[UUID]) -> None:
-        """Fill the cache with several subjects' erasable keys, found by one read; those that are gone are left out."""
-        await self.openings.take(subject_ids, to_open=True)
-        wanted = [each for each in subject_ids if self.cached_subject_key(each) is None]
-        generation = self.channel.generation()
-        mine = (StoredKey.subject_id.in_(wanted), StoredKey.basis == KeyBasis.ERASABLE, StoredKey.kind == Kind.SUBJECT)
-        async with self.db.session(DataUse.SECURITY) as session:
-            for row in (await session.scalars(select(StoredKey).where(*mine))).all():
-                self._keep(row, await self._tree.read(session, row.node_id, row.id), generation)
-
-    async def refused(self, subject_id: UUID) -> frozenset[DataUse]:
-        """Uses that the subject's keys don't serve."""
-        cached = self._cache.refused(subject_id)
-        if cached is not None:
-            return cached
-        generation = self.channel.generation()
-        async with self.db.session(DataUse.SECURITY) as session:
-            row = await session.get(SubjectUses, subject_id)
-        uses = row.refusals().uses if row is not None else frozenset()
-        self._cache.keep_refused(subject_id, uses, generation)
-        return uses
-
-    async def object_to(self, subject_id: UUID, uses: Iterable[DataUse]) -> None:
-        """Objection or withdrawn consent: the keys serve these uses no more. In force everywhere when it returns."""
-        await self._change_uses(subject_id, add=frozenset(uses))
-
-    async def permit(self, subject_id: UUID, uses: Iterable[DataUse]) -> None:
-        """Consent given again, or an objection taken back."""
-        await self._change_uses(subject_id, drop=frozenset(uses))
-
-    async def restrict(self, subject_id: UUID, *, on: bool) -> None:
-        """Restriction of processing (Art. 18), or its lifting. In force everywhere when it returns."""
-        await self._change_uses(subject_id, restricted=on)
-
-    async def _change_uses(
-        self,
-        subject_id: UUID,
-        *,
-        add: frozenset[DataUse] = frozenset(),
-        drop: frozenset[DataUse] = frozenset(),
-        restricted: bool | None = None,
-    ) -> None:
-        async with self.db.transaction(DataUse.SECURITY) as session:
-            await self._tree.lock(session)
-            row = await session.get(SubjectUses, subject_id)
-            known = row.refusals() if row is not None else Refusals(subject_id, False, frozenset())
-            wanted = Refusals(
-                subject_id, known.restricted if restricted is None else restricted, (known.objected | add) - drop
-            )
-            await self._write_uses(session, wanted, await self._next_version(session))
-        # A crash here leaves the change committed and caches at most `cache_seconds` behind.
-        await self.channel.announce()
-        if self.project is not None:
-            await self.project()
-
-    async def _write_uses(self, session: AsyncSession, refusals: Refusals, version: int) -> None:
-        values = {"restricted": refusals.restricted, "objected": as_text(refusals.objected)}
-        await session.merge(
-            SubjectUses(subject_id=refusals.subject_id, version=version, changed_at=clock.now(), **values)
-        )
-        await session.flush()
-
-    async def _next_version(self, session: AsyncSession, at_least: int = 0) -> int:
-        row = await session.get(UsesVersion, 1)
-        if row is None:
-            row = UsesVersion(id=1, version=0)
-            session.add(row)
-        row.version = max(row.version + 1, at_least)
-        return row.version
-
-    async def uses_version(self) -> int:
-        """The version of the last change of uses; 0 where there was none."""
-        async with self.db.session(DataUse.SECURITY) as session:
-            return await session.scalar(select(UsesVersion.version)) or 0
-
-    async def uses_since(self, version: int) -> tuple[int, list[Refusals]]:
-        """What subjects refuse now who changed it after a version, and the newest version."""
-        async with self.db.session(DataUse.SECURITY) as session:
-            newest = await session.scalar(select(UsesVersion.version)) or 0
-            changed = select(SubjectUses).where(SubjectUses.version > version).order_by(SubjectUses.version)
-            rows = (await session.scalars(changed)).all()
-        return max([newest, *(row.version for row in rows)]), [row.refusals() for row in rows]
-
-    async def give_back_uses(self, version: int, known: Collection[Refusals]) -> int:
-        """What a later state of this store knew, where this one is older than `version`; how many subjects it changes.
-
-        A subject that is erased by now gets nothing back.
-        """
-        async with self.db.transaction(DataUse.SECURITY) as session:
-            await self._tree.lock(session)
-            if (await session.scalar(select(UsesVersion.version)) or 0) >= version:
-                return 0
-            given = 0
-            for refusals in known:
-                if await session.get(Tombstone, refusals.subject_id) is None:
-                    await self._write_uses(session, refusals, await self._next_version(session, at_least=version + 1))
-                    given += 1
-            await self._next_version(session, at_least=version + 1)
-        await events.emit_async("vault:restore:uses", {"version": version, "subjects": given})
-        await self.channel.announce()
-        return given
 
     # Destroying
 

@@ -88,7 +88,7 @@ class Permitted:
         self._erased = DataMirror(data)
         data.context["permitted"] = self
         data.prepare = self.refresh
-        keys.project = self.refresh
+        keys.uses.project = self.refresh
 
     async def refresh(self) -> None:
         """Bring the projection up to date where the keys may have changed; one load otherwise."""
@@ -113,7 +113,7 @@ class Permitted:
     async def _project(self) -> None:
         async with self._data.session(DataUse.SECURITY) as session:
             known = await session.scalar(select(UseProjection.version)) or 0
-        newest, changed = await self._keys.uses_since(known)
+        newest, changed = await self._keys.uses.since(known)
         if newest > known:
             async with self._data.transaction(DataUse.SECURITY) as session:
                 row = await session.scalar(select(UseProjection).with_for_update())
@@ -153,7 +153,7 @@ class Permitted:
         """
         async with self._data.session(DataUse.SECURITY) as session:
             version = await session.scalar(select(UseProjection.version)) or 0
-            if version <= await self._keys.uses_version():
+            if version <= await self._keys.uses.version():
                 return 0
             rows = (await session.scalars(select(UseRefusal))).all()
         by_subject: dict[UUID, list[UseRefusal]] = {}
@@ -167,7 +167,7 @@ class Permitted:
             )
             for subject_id, mine in by_subject.items()
         ]
-        return await self._keys.give_back_uses(version, known)
+        return await self._keys.uses.give_back(version, known)
 
 
 async def _write(session: AsyncSession, refusals: Refusals) -> None:

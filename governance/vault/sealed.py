@@ -59,7 +59,7 @@ class Sealed(Generic[T]):
             raise UseRefused(f"{self._name} may not be opened for {use.value}: it doesn't declare that use.")
         purpose = purposes.current(use, self._name)
         if subject_id != NIL:
-            await keys.check_use(subject_id, declaration.on_erasure.basis, use)
+            await keys.uses.check(subject_id, declaration.on_erasure.basis, use)
             await keys.openings.watch(subject_id, use, purpose)
         context = envelope.column_context(declaration.seal_id, subject_id, row_id)
         plain = await open_sealed(keys, self._envelope, subject_id, context)

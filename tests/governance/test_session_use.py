@@ -139,16 +139,16 @@ async def test_rows_of_who_refuses_a_use_are_not_there_for_it(stores: Stores) ->
         await add(data, subject)
     everybody = {objector, restricted, other, None}
     assert await seen(data, DataUse.SERVICE) == everybody
-    await keys.object_to(objector, [DataUse.SECURITY])
-    await keys.restrict(restricted, on=True)
+    await keys.uses.object_to(objector, [DataUse.SECURITY])
+    await keys.uses.restrict(restricted, on=True)
     assert await seen(data, DataUse.SECURITY) == {other, None}
     assert await seen(data, DataUse.SERVICE) == {objector, other, None}
     async with data.session(DataUse.SECURITY) as session:
         assert await session.scalar(select(func.sum(Trace.score))) == 2
         alias = aliased(Trace)
         assert set(await session.scalars(select(alias.subject_id))) == {other, None}
-    await keys.permit(objector, [DataUse.SECURITY])
-    await keys.restrict(restricted, on=False)
+    await keys.uses.permit(objector, [DataUse.SECURITY])
+    await keys.uses.restrict(restricted, on=False)
     assert await seen(data, DataUse.SECURITY) == everybody
 
 
@@ -157,7 +157,7 @@ async def test_signing_in_and_the_law_s_own_uses_see_everybody(stores: Stores) -
     subject = uuid7()
     async with data.transaction(DataUse.SERVICE) as session:
         add_subject(session, subject)
-    await keys.restrict(subject, on=True)
+    await keys.uses.restrict(subject, on=True)
     for use in (DataUse.AUTHENTICATION, DataUse.LEGAL_OBLIGATION):
         async with data.session(use) as session:
             assert await session.scalar(select(DataSubject.id)) == subject
@@ -171,9 +171,9 @@ async def test_a_change_holds_in_another_process_at_once(stores: Stores) -> None
     elsewhere = Database(url)
     Permitted(elsewhere, KeyStore(keys.db, keys.keyring, channel=keys.channel))
     assert await seen(elsewhere, DataUse.SECURITY) == {subject}
-    await keys.restrict(subject, on=True)
+    await keys.uses.restrict(subject, on=True)
     assert await seen(elsewhere, DataUse.SECURITY) == set()
-    await keys.restrict(subject, on=False)
+    await keys.uses.restrict(subject, on=False)
     assert await seen(elsewhere, DataUse.SECURITY) == {subject}
     await elsewhere.aclose()
 
@@ -185,7 +185,7 @@ async def test_processes_that_project_at_once_agree(stores: Stores) -> None:
         await add(data, subject)
 
     async def change(subject: UUID) -> None:
-        await keys.restrict(subject, on=True)
+        await keys.uses.restrict(subject, on=True)
         await seen(data, DataUse.SECURITY)
 
     await asyncio.gather(*(change(subject) for subject in subjects), *(seen(data, DataUse.SECURITY) for _ in range(8)))
@@ -197,9 +197,9 @@ async def test_a_restored_key_store_is_given_its_restrictions_back(stores: Store
     restricted, objector, erased = uuid7(), uuid7(), uuid7()
     for subject in (restricted, objector, erased):
         await add(data, subject)
-    await keys.restrict(restricted, on=True)
-    await keys.object_to(objector, [DataUse.SECURITY])
-    await keys.object_to(erased, [DataUse.SECURITY])
+    await keys.uses.restrict(restricted, on=True)
+    await keys.uses.object_to(objector, [DataUse.SECURITY])
+    await keys.uses.object_to(erased, [DataUse.SECURITY])
     assert await seen(data, DataUse.SECURITY) == set()
     await keys.create_subject_key(erased)
     await keys.erase_subject(erased)
@@ -207,12 +207,12 @@ async def test_a_restored_key_store_is_given_its_restrictions_back(stores: Store
         await session.execute(delete(SubjectUses))
         await session.execute(update(UsesVersion).values(version=0))
     keys.forget()
-    assert await keys.refused(restricted) == frozenset()
+    assert await keys.uses.refused(restricted) == frozenset()
     permitted = Permitted(data, keys)
     assert await permitted.reconcile() == 2
-    assert await keys.refused(objector) == {DataUse.SECURITY}
-    assert DataUse.SERVICE in await keys.refused(restricted)
-    assert await keys.refused(erased) == frozenset()
+    assert await keys.uses.refused(objector) == {DataUse.SECURITY}
+    assert DataUse.SERVICE in await keys.uses.refused(restricted)
+    assert await keys.uses.refused(erased) == frozenset()
     assert await permitted.reconcile() == 0
 
 
@@ -291,9 +291,9 @@ async def test_no_way_leads_to_a_row_that_is_not_there_for_the_use(stores: Store
     assert [name for name, rows in before.items() if "hers" not in rows] == []
     match why:
         case "objection":
-            await keys.object_to(subject, [DataUse.SECURITY, DataUse.SERVICE])
+            await keys.uses.object_to(subject, [DataUse.SECURITY, DataUse.SERVICE])
         case "restriction":
-            await keys.restrict(subject, on=True)
+            await keys.uses.restrict(subject, on=True)
         case "erasure":
             await keys.erase_subject(subject)
     assert [name for name, rows in (await ways()).items() if "hers" in rows] == []
@@ -330,7 +330,7 @@ async def test_who_was_erased_is_seen_for_no_use_in_any_process(stores: Stores) 
             add_subject(session, subject)
     elsewhere = Database(data.engine.url.render_as_string(hide_password=False))
     Permitted(elsewhere, KeyStore(keys.db, keys.keyring, channel=keys.channel))
-    await keys.object_to(erased, [DataUse.SUPPORT])
+    await keys.uses.object_to(erased, [DataUse.SUPPORT])
     assert await seen(elsewhere, DataUse.SECURITY) == {erased, other}
     await keys.erase_subject(erased)
     for store in (data, elsewhere):

@@ -210,40 +210,40 @@ async def test_objection_and_restriction_remove_the_uses_they_name(stores: Store
     _, keys = stores
     subject = uuid7()
     row = await kept(stores, subject)
-    await keys.object_to(subject, [DataUse.FRAUD])
+    await keys.uses.object_to(subject, [DataUse.FRAUD])
     with pytest.raises(UseRefused):
         await row.agent.open(DataUse.FRAUD)
     assert await row.agent.open(DataUse.SECURITY) == "curl"
-    await keys.restrict(subject, on=True)
+    await keys.uses.restrict(subject, on=True)
     with pytest.raises(UseRefused):
         await row.agent.open(DataUse.SECURITY)
     with pytest.raises(UseRefused):
         await row.name.open(DataUse.FINANCE)
     assert await row.name.open(DataUse.LEGAL_OBLIGATION) == "Ada"
-    await keys.restrict(subject, on=False)
+    await keys.uses.restrict(subject, on=False)
     assert await row.agent.open(DataUse.SECURITY) == "curl"
     with pytest.raises(UseRefused):
         await row.agent.open(DataUse.FRAUD)  # the objection stands
-    await keys.permit(subject, [DataUse.FRAUD])
+    await keys.uses.permit(subject, [DataUse.FRAUD])
     assert await row.agent.open(DataUse.FRAUD) == "curl"
 
 
 async def test_a_change_of_uses_is_told_by_version(stores: Stores) -> None:
     _, keys = stores
     first, second = uuid7(), uuid7()
-    await keys.object_to(first, [DataUse.ANALYTICS])
-    version, changed = await keys.uses_since(0)
+    await keys.uses.object_to(first, [DataUse.ANALYTICS])
+    version, changed = await keys.uses.since(0)
     assert changed == [Refusals(first, False, frozenset({DataUse.ANALYTICS}))]
-    await keys.restrict(second, on=True)
-    await keys.permit(first, [DataUse.ANALYTICS])
-    later, changed = await keys.uses_since(version)
+    await keys.uses.restrict(second, on=True)
+    await keys.uses.permit(first, [DataUse.ANALYTICS])
+    later, changed = await keys.uses.since(version)
     assert later == version + 2
     assert [(each.subject_id, each.restricted) for each in changed] == [(second, True), (first, False)]
     assert changed[1].uses == frozenset()
     await keys.create_subject_key(second)
     await keys.erase_subject(second)
-    await keys.object_to(first, [DataUse.FRAUD])
-    assert (await keys.uses_since(later))[0] == later + 1  # no number is given twice, though a row went
+    await keys.uses.object_to(first, [DataUse.FRAUD])
+    assert (await keys.uses.since(later))[0] == later + 1  # no number is given twice, though a row went
 
 
 def test_a_kept_column_declares_no_use_that_its_key_does_not_serve() -> None:
