@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database, UtcDateTime
@@ -95,6 +95,12 @@ async def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> Non
 _DEFAULTS = "ALTER ROLE app SET {0}", "ALTER DATABASE {1} SET {0}", "ALTER ROLE app IN DATABASE {1} SET {0}"
 
 
+async def shown(session: AsyncSession) -> str:
+    """The setting as it is within the session's transaction."""
+    connection = await session.connection()
+    return str((await connection.execute(text("SHOW synchronous_commit"))).scalar_one())
+
+
 @pytest.mark.parametrize("default", [*_DEFAULTS, None])
 async def test_a_commit_is_on_disk_whatever_the_servers_default_is(postgres: Postgres, default: str | None) -> None:
     url = postgres.create_database()
@@ -104,10 +110,10 @@ async def test_a_commit_is_on_disk_whatever_the_servers_default_is(postgres: Pos
     database = Database(url)
     try:
         async with database.session(DataUse.SERVICE) as session:
-            assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == ("off" if off else "on")
+            assert await shown(session) == ("off" if off else "on")
         for _ in range(2):  # the connection comes back from the pool as it was
             async with database.transaction(DataUse.SERVICE) as session:
-                assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == "on"
+                assert await shown(session) == "on"
     finally:
         await database.aclose()
         await _administer(url, off and off.replace("SET synchronous_commit = off", "RESET synchronous_commit"))
@@ -118,7 +124,7 @@ async def test_a_stricter_default_is_left(postgres: Postgres) -> None:
     await _administer(url, f"ALTER DATABASE {url.split('@/')[1].split('?')[0]} SET synchronous_commit = remote_apply")
     database = Database(url)
     async with database.transaction(DataUse.SERVICE) as session:
-        assert (await session.execute(text("SHOW synchronous_commit"))).scalar_one() == "remote_apply"
+        assert await shown(session) == "remote_apply"
     await database.aclose()
 
 
