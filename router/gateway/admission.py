@@ -108,14 +108,28 @@ class Admission:
             reservation = await self._reserve(call, routes, most, output)
             taken.callback(lambda: self._purse.release(reservation) if reservation.open else None)
             spoken.refuse(call.endpoint, body, zdr=zdr)
-            if most < readable and spoken.beyond_text(call.endpoint, body):
+            beyond_text = call.endpoint not in FREE and spoken.beyond_text(call.endpoint, body)
+            if most < readable and beyond_text:
                 # What the text costs was there; what a reference or an image costs, only the provider knows.
                 most = readable
                 self._purse.release(reservation)
                 reservation = await self._reserve(call, routes, most, output)
             taken.pop_all()  # kept: from here on the settlement owns them
         return Admitted(
-            call, body, peek, headers, model, routes, demanded, zdr, allow_store, most, wanted, verdict, reservation
+            call,
+            body,
+            peek,
+            headers,
+            model,
+            routes,
+            demanded,
+            zdr,
+            allow_store,
+            most,
+            beyond_text,
+            wanted,
+            verdict,
+            reservation,
         )
 
     async def _take_tokens(

@@ -177,8 +177,9 @@ class Gateway:
         left = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done() and reply.finishing:
-                await asyncio.wait((answer,), timeout=_COUNT_SECONDS)
+            if not answer.done() and (reply.finishing or reply.uncounted):
+                # A file by its address may be a million tokens: the answer is read to its end, which `total_s` bounds.
+                await asyncio.wait((answer,), timeout=None if reply.uncounted else _COUNT_SECONDS)
             if not answer.done():
                 answer.cancel()
                 with suppress(asyncio.CancelledError):
@@ -194,6 +195,7 @@ class Gateway:
 
     async def _answer(self, call: Call, counted: Counted, reply: Reply) -> None:
         admitted = await self._admission.admit(call, counted)
+        reply.uncounted = admitted.beyond_text
         settlement = Settlement(admitted, reply, self._purse, self._limiter)
         try:
             await self._relay(admitted, reply, settlement)

@@ -104,6 +104,17 @@ class StreamMeter:
             self._ended = True
         return False
 
+    @property
+    def counts_input(self) -> bool:
+        """Whether the provider has said what it read."""
+        return self._reader.usage is not None
+
+    @property
+    def counted(self) -> Usage | None:
+        """The provider's last word on what was used; None where it didn't come."""
+        seen = self._reader.usage
+        return seen if seen is not None and not seen.estimated else None
+
     def usage(self, request_bytes: int) -> Usage:
         """The provider's figures where they came; else an estimate.
 

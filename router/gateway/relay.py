@@ -29,7 +29,8 @@ from router.surface import Dialect, Header
 _ERROR_BYTES_MAX = 1 << 20
 _LATE_SECONDS = 1.0  # how long a stream's end may lag behind its last event where only the end of input ends it
 _OUR_TROUBLE = re.compile(rb'"reason"\s*:\s*"API_KEY_INVALID"|"message"\s*:\s*"Your credit balance is too low')
-_FINISH = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"')
+# Chat's and, from the last done event of a part on, the Responses API's.
+_FINISH = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"|"type"\s*:\s*"response\.[a-z_.]+\.done"')
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
 
@@ -79,9 +80,14 @@ async def whole(admitted: Admitted, served: Served, reply: Reply, settlement: Se
         if "json" not in _kind(served):
             raise MalformedUpstream("The provider's answer isn't JSON.")
         usage = meter_json(route.dialect, served.prepared.endpoint, body, len(call.body))
-        translation = served.prepared.translation
-        if translation is not None:
-            body = translation.response(body)
+        try:
+            translation = served.prepared.translation
+            if translation is not None:
+                body = translation.response(body)
+        except GatewayError as error:
+            # The provider did what it was asked to, and counted it: whether the caller can read it changes nothing.
+            settlement.settle(usage, route, error.status, "failed")
+            raise
     except asyncio.CancelledError:
         # The provider was already at work on the prompt; what it wrote never arrived.
         settlement.settle(unanswered(admitted), route, 499, "cancelled")
@@ -178,6 +184,7 @@ class Stream:
             await self._reply.start(200, [(b"content-type", kind), *answer_headers(self._admitted, self._served)])
         if self._counted_late and _FINISH.search(data):
             self._reply.finishing = True
+        self._reply.uncounted = self._reply.uncounted and not self._meter.counts_input
         await self._reply.piece(data)
 
     def _settle(self, status: int, outcome: str) -> None:
@@ -188,7 +195,9 @@ class Stream:
         """Settle for what was produced, and end in the dialect's own error, never in a clean stop."""
         call = self._admitted.call
         if self._reply.status is None:
-            self._settlement.settle(NOTHING, self._served.route, error.status, "failed", free=True)
+            # Nothing went out: free, but for what the provider has counted to the end.
+            usage = self._meter.counted
+            self._settlement.settle(usage or NOTHING, self._served.route, error.status, "failed", free=usage is None)
             raise error
         self._settle(error.status, "cut")
         if self._translator is not None:

@@ -10,13 +10,14 @@ Headers = list[tuple[bytes, bytes]]
 class Reply:
     """`status` is None until the head went out; `ended` once the last byte did."""
 
-    __slots__ = ("_send", "ended", "finishing", "status")
+    __slots__ = ("_send", "ended", "finishing", "status", "uncounted")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status: int | None = None
         self.ended = False
         self.finishing = False  # the text is whole; only the provider's count of it is still to come
+        self.uncounted = False  # what the provider read can't be estimated, and it hasn't said yet
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer with its length."""

@@ -33,7 +33,7 @@ _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # other is refused: to leave it out in silence would answer another question than the caller's.
 BETAS: Final = (
     *("computer-use-", "output-128k-", "output-300k-", "dev-full-thinking-", "interleaved-thinking-", "context-1m-"),
-    *("context-management-", "model-context-window-exceeded-", "thinking-token-count-", "compact-"),
+    *("context-management-", "model-context-window-exceeded-", "thinking-token-count-"),
     *("mid-conversation-tool-changes-", "mid-conversation-output-config-", "mid-conversation-system-clear-at-"),
     *("structured-outputs-", "task-budgets-", "thinking-display-updates-", "thinking-binding-controls-"),
     *("inline-tools-", "prompt-caching-", "pdfs-", "token-counting-", "token-efficient-tools-", "effort-"),
@@ -43,9 +43,10 @@ _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 # `input` is a tool call's arguments, the others are JSON schemas: data with field names of the caller's choosing.
 _OPAQUE: Final = frozenset({"input", "input_schema", "schema", "metadata"})
-_NESTED: Final = frozenset({"type", "file_id", "source", "cache_control", "ttl", "content", "tools"})
+_NESTED: Final = frozenset({"type", "file_id", "source", "cache_control", "ttl", "content", "tools", "strict"})
 _SEARCHES: Final = ("web_search_2", "web_fetch_2")
-_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control", *_SEARCHES})
+_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control", "compact_2", *_SEARCHES})
+_SCHEMAS: Final = base.suspicion({"json_schema", "strict"})
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -102,9 +103,11 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             raise NotOffered(field, base.PRICE)
     if scan.value("mcp_servers") not in (None, []):
         raise NotOffered("mcp_servers", base.THIRD_PARTY)
-    if _SUSPECT.search(scan.data) is None:
+    if _SUSPECT.search(scan.data) is None and not (zdr and _SCHEMAS.search(scan.data)):
         return
     for node in base.objects(scan.tree(_NESTED), _OPAQUE):
+        if zdr:
+            base.refuse_schema(node)
         kind = node.get("type")
         if node.get("file_id") is not None:
             raise NotOffered("file_id", base.STATE)
@@ -116,6 +119,9 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             raise NotOffered("code_execution", base.STATE)
         if isinstance(kind, str) and kind.startswith(_SEARCHES):
             raise NotOffered(kind.rpartition("_")[0], base.THIRD_PARTY)
+        # The model reads the whole conversation twice, and its top-level usage counts one of the two.
+        if isinstance(kind, str) and kind.startswith("compact_2"):
+            raise NotOffered("compact", base.PRICE)
         if kind == "mcp_toolset":
             raise NotOffered("mcp_toolset", base.THIRD_PARTY)
         base.refuse_dearer_cache(node)

@@ -42,6 +42,7 @@ class NotOffered(InvalidRequest):
 STATE: Final = "it refers to content kept at the provider, and this router keeps none there."
 PRICE: Final = "the provider charges for it apart, or at another price than this router's."
 THIRD_PARTY: Final = "it makes the provider send content to a further party, which no data policy covers."
+SCHEMA: Final = "providers cache schemas for up to a day, which is retention, and zero data retention is in force."
 CACHE: Final = "a cache that outlives the provider's shortest one is retention, and zero data retention is in force."
 
 
@@ -205,6 +206,16 @@ def refuse_long_cache(node: Mapping[str, object], field: str, shortest: str) -> 
     mark = node.get(field)
     if isinstance(mark, dict) and mark.get("ttl") not in (None, shortest):
         raise NotOffered(f"{field}.ttl", CACHE)
+
+
+def refuse_schema(node: Mapping[str, object], *, strict_unless_told: bool = False) -> None:
+    """Under zero data retention: OpenAI and Anthropic keep the schemas that they compile for longer than the request
+    (platform.openai.com/docs/guides/your-data, docs.anthropic.com "Structured outputs": 24 hours)."""
+    if node.get("type") == "json_schema":
+        raise NotOffered("json_schema", SCHEMA)
+    unsaid = strict_unless_told and node.get("type") == "function" and "parameters" in node
+    if node.get("strict") is True or (unsaid and node.get("strict") is not False):
+        raise NotOffered("strict", SCHEMA)
 
 
 def refuse_dearer_cache(node: Mapping[str, object]) -> None:

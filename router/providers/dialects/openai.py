@@ -58,7 +58,7 @@ _STATE_TYPES: Final = frozenset(
 )
 _SEARCHES: Final = "web_search"
 NESTED: Final = _STATE_FIELDS | {
-    *("type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
+    *("strict", "type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
 }
 _SHORTEST_CACHE: Final = "30m"
 _SUSPECT: Final = base.suspicion(
@@ -66,6 +66,9 @@ _SUSPECT: Final = base.suspicion(
     | _STATE_TYPES
     | {"mcp", "audio", "prompt_cache_breakpoint", "cache_control", _SEARCHES, "image_generation"}
 )
+
+
+_SCHEMAS: Final = base.suspicion({"json_schema", "strict", "function"})
 
 
 def upstream_path(endpoint: Endpoint, model: str, *, json_array: bool = False) -> str:
@@ -123,9 +126,11 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
         raise NotOffered("web_search_options", base.THIRD_PARTY)
     if endpoint is Endpoint.RESPONSES and scan.value("prompt") is not None:
         raise NotOffered("prompt", base.STATE)  # a stored prompt template; elsewhere `prompt` is the text itself
-    if _SUSPECT.search(scan.data) is None:
+    if _SUSPECT.search(scan.data) is None and not (zdr and _SCHEMAS.search(scan.data)):
         return
     for node in base.objects(scan.tree(NESTED), OPAQUE):
+        if zdr:
+            base.refuse_schema(node, strict_unless_told=endpoint is Endpoint.RESPONSES)
         for field in _STATE_FIELDS & node.keys():
             if node[field] is not None:
                 raise NotOffered(field, base.STATE)

@@ -53,7 +53,8 @@ class AnthropicToOpenAI:
             if text:
                 content.append({"type": "text", "text": text})
         if message.get("tool_calls") is not None:
-            content += [_tool_use(call) for call in listed(message, "tool_calls")]
+            cut = choice.get("finish_reason") == "length"
+            content += [block for call in listed(message, "tool_calls") if (block := _tool_use(call, cut=cut))]
         _no_function_call(message)
         has_calls = any(block["type"] == "tool_use" for block in content)
         stop = _stop_reason(choice.get("finish_reason"), has_calls=has_calls, refused=bool(refusal))
@@ -90,16 +91,18 @@ def _message(answer_id: str, model: str, content: list[Json], stop: str | None, 
     }
 
 
-def _tool_use(call: Json) -> Json:
+def _tool_use(call: Json, *, cut: bool) -> Json | None:
+    """The block; None for a call whose arguments the limit of tokens has cut."""
     function = part(call, "function")
     if function is None:
         raise MalformedUpstream("The upstream's answer calls a tool of a kind that wasn't asked for.")
-    return {
-        "type": "tool_use",
-        "id": text_of(call, "id"),
-        "name": text_of(function, "name"),
-        "input": _arguments(optional_text(function, "arguments")),
-    }
+    try:
+        arguments = _arguments(optional_text(function, "arguments"))
+    except MalformedUpstream:
+        if cut:
+            return None
+        raise
+    return {"type": "tool_use", "id": text_of(call, "id"), "name": text_of(function, "name"), "input": arguments}
 
 
 def _arguments(text: str) -> Json:

@@ -260,6 +260,113 @@ async def test_leaving_in_the_middle_of_the_text_waits_for_nothing(
         assert (await rig.usage()).outcome == "cancelled"
 
 
+async def test_leaving_a_response_after_its_last_text_is_counted(tmp_path: Path, ledger: Ledger) -> None:
+    """The Responses API has no finish reason: its done events say that the text is whole."""
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    go_on = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(EVENTS_HEAD + event({"type": "response.output_text.delta", "delta": "x" * 400}))
+        writer.write(event({"type": "response.output_text.done", "text": "x" * 400}))
+        await writer.drain()
+        await go_on.wait()
+        writer.write(event({"type": "response.completed", "response": {"usage": usage}}))
+        await writer.drain()
+        writer.close()
+
+    async with serving(script) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = rig.ask({"model": MODEL, "input": "hi", "stream": True}, "/v1/responses")
+        await asked.until(b"output_text.done")
+        asked.leave()
+        await asyncio.sleep(0)
+        go_on.set()
+        await asked.done()
+        row = await rig.usage()
+        assert (row.input_tokens, row.output_tokens, row.estimated) == (10, 5, False)
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_leaving_what_can_not_be_estimated_costs_what_the_provider_counts(
+    tmp_path: Path, ledger: Ledger, stream: bool
+) -> None:
+    """A file by its address may be a million tokens: who leaves early has had it read all the same."""
+    usage = {"prompt_tokens": 4000, "completion_tokens": 50}
+    go_on = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if stream:
+            writer.write(EVENTS_HEAD + chunk("x" * 40))
+            await writer.drain()
+        begun.set()
+        await go_on.wait()
+        if stream:
+            writer.write(chunk("y", "stop") + event({"choices": [], "usage": usage}) + b"data: [DONE]\n\n")
+        else:
+            writer.write(answer({**ANSWER, "usage": usage}))
+        await writer.drain()
+        writer.close()
+
+    body = {**CHAT, "messages": [{"role": "user", "content": [PICTURE]}], "stream": stream}
+    async with serving(script) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = rig.ask(body)
+        await (asked.until(b"xxx") if stream else begun.wait())
+        asked.leave()
+        await asyncio.sleep(0.05)
+        assert not asked.task.done()
+        go_on.set()
+        await asked.done()
+        row = await rig.usage()
+        assert (row.input_tokens, row.output_tokens, row.estimated) == (4000, 50, False)
+        assert row.charge_microcredits == 4000 + 50 * 4
+
+
+# --- what the provider counted is settled, whatever the caller is told ------------------------------------------------
+
+
+def cut_call(finish: str) -> dict[str, Any]:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "xx'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return {"id": "x", "object": "chat.completion", "choices": [choice], "usage": USAGE}
+
+
+TOOL = {"name": "f", "input_schema": {"type": "object"}}
+MESSAGE = {**CHAT, "tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}}
+
+
+async def test_a_cut_tool_call_is_an_answer_that_the_limit_ended(tmp_path: Path, ledger: Ledger) -> None:
+    async with serving(says(answer(cut_call("length")))) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask(MESSAGE, "/v1/messages").done()
+        told = json.loads(asked.body)
+        assert (asked.status, told["stop_reason"], told["content"]) == (200, "max_tokens", [])
+        assert (await rig.usage()).charge_microcredits == 10 + 5 * 4
+
+
+async def test_an_answer_that_can_not_be_translated_is_charged(tmp_path: Path, ledger: Ledger) -> None:
+    """A caller may bring it about, and the provider has billed it."""
+    async with serving(says(answer(cut_call("tool_calls")))) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask(MESSAGE, "/v1/messages").done()
+        assert asked.status == 502
+        row = await rig.usage()
+        assert (row.charge_microcredits, row.status, row.outcome) == (10 + 5 * 4, 502, "failed")
+        assert await rig.taken() == [15, 15]
+
+
+async def test_a_stream_that_can_not_be_translated_is_charged_where_it_was_counted(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """Nothing of it went out: what fails is the end of it."""
+    script = says(EVENTS_HEAD, event({"choices": [], "usage": USAGE}) + b"data: [DONE]\n\n", close=True)
+    async with serving(script) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask({**MESSAGE, "stream": True}, "/v1/messages").done()
+        assert asked.status == 502
+        assert (await rig.usage()).charge_microcredits == 10 + 5 * 4
+
+
 # --- the limits, corrected --------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ def refuse(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None
         (Dialect.ANTHROPIC, MESSAGES, {"inference_geo": "us"}),
         (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
         (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
+        (Dialect.ANTHROPIC, MESSAGES, {"context_management": {"edits": [{"type": "compact_20260112"}]}}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"googleSearch": {}}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"google_search": {}}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"urlContext": {}}]}),
@@ -52,6 +53,7 @@ def test_refused(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -
         (Dialect.OPENAI, CHAT, {"service_tier": "default"}),
         (Dialect.OPENAI, RESPONSES, {"input": [{"type": "web_search_call", "id": "ws_1"}]}),
         (Dialect.ANTHROPIC, MESSAGES, {"service_tier": "standard_only", "speed": "standard"}),
+        (Dialect.ANTHROPIC, MESSAGES, {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}),
         (Dialect.ANTHROPIC, MESSAGES, {"messages": [{"role": "user", "content": "web_search_2 google_search"}]}),
         (Dialect.GOOGLE, GENERATE, {"contents": [{"parts": [{"text": "googleSearch"}]}]}),
         (Dialect.GOOGLE, GENERATE, {"serviceTier": "standard"}),
@@ -61,3 +63,47 @@ def test_refused(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -
 )
 def test_let_through(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
     refuse(dialect, endpoint, fields)
+
+
+SCHEMA = {"type": "object", "properties": {"strict": {"type": "boolean"}}}
+FORMAT = {"type": "json_schema", "name": "x", "schema": SCHEMA}
+STRICT = {"name": "f", "strict": True, "parameters": SCHEMA}
+LOOSE = {"type": "function", "name": "f", "parameters": SCHEMA}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "endpoint", "fields"),
+    [
+        (Dialect.OPENAI, CHAT, {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}),
+        (Dialect.OPENAI, CHAT, {"tools": [{"type": "function", "function": STRICT}]}),
+        (Dialect.OPENAI, RESPONSES, {"text": {"format": FORMAT}}),
+        (Dialect.OPENAI, RESPONSES, {"tools": [{**LOOSE, "strict": True}]}),
+        (Dialect.OPENAI, RESPONSES, {"tools": [LOOSE]}),  # strict unless told otherwise there
+        (Dialect.OPENAI, RESPONSES, {"tools": [{**LOOSE, "strict": None}]}),
+        (Dialect.ANTHROPIC, MESSAGES, {"output_config": {"format": FORMAT}}),
+        (Dialect.ANTHROPIC, MESSAGES, {"output_format": FORMAT}),
+        (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"name": "f", "strict": True, "input_schema": SCHEMA}]}),
+    ],
+)
+def test_a_schema_is_kept_and_so_refused_under_zero_data_retention(
+    dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]
+) -> None:
+    spoken = wire(dialect)
+    scanned = scan(json.dumps(fields).encode(), spoken.GOVERNED)
+    spoken.refuse(endpoint, scanned, zdr=False)
+    with pytest.raises(NotOffered, match="retention"):
+        spoken.refuse(endpoint, scanned, zdr=True)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "endpoint", "fields"),
+    [
+        (Dialect.OPENAI, CHAT, {"response_format": {"type": "json_object"}}),
+        (Dialect.OPENAI, CHAT, {"tools": [LOOSE | {"function": {"name": "f", "parameters": SCHEMA}}]}),
+        (Dialect.OPENAI, RESPONSES, {"tools": [{**LOOSE, "strict": False}]}),
+        (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"name": "f", "input_schema": SCHEMA}]}),
+    ],
+)
+def test_what_is_not_compiled_is_not_kept(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None:
+    spoken = wire(dialect)
+    spoken.refuse(endpoint, scan(json.dumps(fields).encode(), spoken.GOVERNED), zdr=True)
