@@ -97,11 +97,11 @@ class KeyStore:
         cached = self._cache.in_slot(slot)
         if cached is not None:
             return cached.key
-        if basis is KeyBasis.ERASABLE:
-            found = await self._read(StoredKey.slot == slot)
-            if found is None:
-                raise KeyGone("The subject has no key: erased, or never known here.")
+        found = await self._read(StoredKey.slot == slot)
+        if found is not None:
             return found.key
+        if basis is KeyBasis.ERASABLE:
+            raise KeyGone("The subject has no key: erased, or never known here.")
         await self.subject_key(subject_id)  # Nothing new is kept of a subject that was erased.
         return (await self._current(slot, Kind.SUBJECT, subject_id, basis)).key
 
@@ -463,26 +463,18 @@ class KeyStore:
 
     # Restores
 
-    async def reconcile(self) -> list[UUID]:
-        """Finish what a crash cut short, and undo what a restore brought back: whoever opens the stores begins with it.
-
-        What a mirror knows and this store doesn't was destroyed after the copy was made that this store comes from: it
-        is destroyed again. Ids of those keys. A few reads where nothing is to do.
-        """
-        if await self.destroyed_list.is_told():
-            return []
-        again: tuple[UUID, ...] = ()
-        if await self.destroyed_list.missing():
-            async with self.db.transaction(DataUse.SECURITY) as session:
-                await self._tree.lock(session)
-                # Read again under the lock: another process may have been first.
-                missing = await self.destroyed_list.missing()
-                again = await self._destroy_again(session, missing)
-            counts = {"keys": len(missing.key_ids), "subjects": len(missing.subject_ids), "revived": len(again)}
-            await events.emit_async("vault:restore:found", counts)
-        await self.destroyed_list.tell_all()
-        await self.settle()
-        return sorted(again)
+    async def destroy_again(self) -> tuple[UUID, ...]:
+        """Destroy what the mirrors know to be destroyed and a restore brought back; ids of those that were here."""
+        if not await self.destroyed_list.missing():
+            return ()
+        async with self.db.transaction(DataUse.SECURITY) as session:
+            await self._tree.lock(session)
+            # Read again under the lock: another process may have been first.
+            missing = await self.destroyed_list.missing()
+            again = await self._destroy_again(session, missing)
+        counts = {"keys": len(missing.key_ids), "subjects": len(missing.subject_ids), "revived": len(again)}
+        await events.emit_async("vault:restore:found", counts)
+        return again
 
     async def _destroy_again(self, session: AsyncSession, missing: Destructions) -> tuple[UUID, ...]:
         epoch = await self.destroyed_list.next_epoch(session)

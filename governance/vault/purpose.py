@@ -52,6 +52,7 @@ class Bulk(StrEnum):
 
 BULK_WORK: dict[str, Bulk] = {
     "governance.vault.upkeep.Upkeep.run": Bulk.ROTATION,
+    "governance.vault.restored.reconcile": Bulk.ROTATION,
     "router.cli.keys.rotate": Bulk.ROTATION,
     "router.cli.erase_check.erase_check": Bulk.CHECK,
     "router.app.service.Service._deliver": Bulk.NOTICE,

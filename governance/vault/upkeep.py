@@ -7,7 +7,7 @@ from datetime import datetime
 from governance import clock, events
 from governance.db import Database
 from governance.period import Period
-from governance.vault import rotation
+from governance.vault import restored, rotation
 from governance.vault.blind_index import EmailIndex
 from governance.vault.clock_watch import ClockWatch
 from governance.vault.keys import KeyStore
@@ -61,7 +61,7 @@ class Upkeep:
         await self._keys.openings.flush(self._data)
 
     async def _reconcile(self) -> None:
-        await self._keys.reconcile()
+        await restored.reconcile(self._keys, self._data)
 
     async def _close_roots(self) -> None:
         await self._keys.close_roots()

@@ -10,7 +10,7 @@ from governance.backup import in_use
 from governance.datamap import Store
 from governance.db import Database
 from governance.errors import ConfigurationError, KeyUnavailable
-from governance.vault import event_signature
+from governance.vault import event_signature, restored
 from governance.vault.channel import open_channel
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
@@ -101,7 +101,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     data.context["keys"] = keys
     permitted = Permitted(data, keys)
     # Before anything is opened: what a crash left half done is finished, what a restore brought back is undone.
-    await keys.reconcile()
+    await restored.reconcile(keys, data)
     await permitted.reconcile()
     keys.openings.per_minute = settings.openings_per_minute
     keys.openings.keys_per_minute = settings.keys_per_minute

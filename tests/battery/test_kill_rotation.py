@@ -18,7 +18,7 @@ from governance.datamap import METADATA, DataUse, Store
 from governance.db import Database
 from governance.ids import uuid7
 from governance.mail.outbox import OutboxMail
-from governance.vault import keytree, rotation
+from governance.vault import keytree, restored, rotation
 from governance.vault.blind_index import EmailIndex
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
@@ -60,7 +60,7 @@ async def fill(home: Path, urls: tuple[str, str]) -> None:
 async def rotate(home: Path, urls: tuple[str, str], what: What) -> None:
     """What the killed process runs: first what every start does, then the command."""
     data, keys = stores(home, urls)
-    await keys.reconcile()
+    await restored.reconcile(keys, data)
     with stating(Actor.OPERATOR, granted=Grant(Bulk.ROTATION)):
         async for _ in rotation.rotate(what, keys, data):
             sys.stdout.write(".")

@@ -18,12 +18,14 @@ from governance.errors import Conflict, KeyGone, KeyUnavailable, PeriodOver
 from governance.ids import uuid7
 from governance.period import Period
 from governance.vault import keyring as keyrings
+from governance.vault import restored, rotation
 from governance.vault.blind_index import BlindIndex, EmailIndex
 from governance.vault.destruction import DestroyedKey, Destructions, KeysEpoch, RootEpoch, Tombstone
 from governance.vault.keys import KeyStore
 from governance.vault.keytree import ROOT, KeyNode
 from governance.vault.limits import Limit, Starts
 from governance.vault.mirrors import DestroyedCopy, DestroyedState
+from governance.vault.rotation import Rotation, What
 from governance.vault.stored_key import StoredKey
 
 Stores = tuple[Database, KeyStore]
@@ -169,7 +171,7 @@ async def test_a_destruction_ends_the_root_key_of_before(stores: Stores) -> None
 async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
     stores: Stores, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, keys = stores
+    data, keys = stores
     subject = uuid7()
     await keys.create_subject_key(subject)
     before = keys.keyring.current
@@ -189,7 +191,7 @@ async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
             patch.setattr(keys.keyring, "destroy", die)
         await keys.erase_subject(subject)
     process = other_process(keys)
-    await process.reconcile()
+    await restored.reconcile(process, data)
     assert before not in await keys.keyring.root_ids()
     async with keys.db.session(DataUse.SECURITY) as session:
         assert await session.scalar(select(RootEpoch.destroyed_at).where(RootEpoch.root_id == before)) is not None
@@ -209,7 +211,7 @@ class Copied:
     @classmethod
     async def of(cls, keys: KeyStore) -> "Copied":
         async with keys.db.session(DataUse.SECURITY) as session:
-            classes = (KeyNode, StoredKey, DestroyedKey, Tombstone, KeysEpoch, BlindIndex)
+            classes = (KeyNode, StoredKey, DestroyedKey, Tombstone, KeysEpoch, BlindIndex, Rotation)
             rows = [row for each in classes for row in (await session.scalars(select(each))).all()]
         return cls(await keys.export_root(), tuple(rows))
 
@@ -226,7 +228,7 @@ class Copied:
 
 async def test_what_a_restore_brings_back_is_destroyed_again(stores: Stores) -> None:
     """The key store as it was before the erasure, beside mirrors that know of it."""
-    _, keys = stores
+    data, keys = stores
     subject, kept = uuid7(), uuid7()
     await keys.create_subject_key(kept)
     lost = await keys.create_subject_key(subject)
@@ -238,18 +240,18 @@ async def test_what_a_restore_brings_back_is_destroyed_again(stores: Stores) -> 
     assert (await other_process(keys).key(lost.id)).key == lost  # the backup did bring it back
     process = other_process(keys)
     assert await EmailIndex(process).find("somebody@example.org") == subject
-    assert await process.reconcile() == [lost.id]
+    assert await restored.reconcile(process, data) == [lost.id]
     with pytest.raises(KeyGone):
         await process.key(lost.id)
     assert await process.erased(subject)
     assert await EmailIndex(process).find("somebody@example.org") is None
     assert await process.subject_key(kept)
-    assert await process.reconcile() == []
+    assert await restored.reconcile(process, data) == []
 
 
 async def test_a_restored_store_that_destroys_before_it_looks_still_forgets_the_old_ones(stores: Stores) -> None:
     """Its epochs bear the numbers of those that it doesn't know any more."""
-    _, keys = stores
+    data, keys = stores
     people = [uuid7() for _ in range(4)]
     for person in people:
         await keys.create_subject_key(person)
@@ -262,7 +264,7 @@ async def test_a_restored_store_that_destroys_before_it_looks_still_forgets_the_
         await careless.erase_subject(person)
     assert await careless.subject_key(people[0])  # revived, and the numbers agree again
     process = other_process(keys)
-    assert len(await process.reconcile()) == 2
+    assert len(await restored.reconcile(process, data)) == 2
     for person in people:
         assert await process.erased(person)
         with pytest.raises(KeyGone):
@@ -288,13 +290,56 @@ async def test_one_mirror_is_enough_and_learns_what_it_lost(stores: Stores, kept
                 await session.execute(delete(table))
     await before.put_back(keys)
     process = other_process(keys)
-    assert len(await process.reconcile()) == 1 and await process.erased(subject)
+    assert len(await restored.reconcile(process, data)) == 1 and await process.erased(subject)
     for mirror in keys.destroyed_list.mirrors:
         assert (await mirror.known()).subject_ids == {subject}
 
 
+@pytest.mark.parametrize("middle", [False, True])
+async def test_a_store_from_before_an_index_was_renewed_still_finds_everybody(
+    stores: Stores, middle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewed key was destroyed since, and the copy's entries hang on it alone; in the middle, on two such keys."""
+    data, keys = stores
+    monkeypatch.setattr(rotation, "_BATCH", 2)
+    people = {f"person{number}@example.org": uuid7() for number in range(5)}
+    for address, person in people.items():
+        await keys.create_subject_key(person)
+        await EmailIndex(keys).add(address, person)
+    erased = people.pop("person4@example.org")
+
+    async def renew(stop_after: int = 1000) -> None:
+        async for _ in rotation.rotate(What.INDEX, keys, data):
+            stop_after -= 1
+            if not stop_after:
+                return
+
+    if middle:
+        await renew(stop_after=3)
+    before = await Copied.of(keys)
+    held = {key.id for key in await keys.service_keys(EmailIndex.KEY)}
+    assert len(held) == 1 + middle
+    await renew()
+    await renew()
+    await keys.erase_subject(erased)
+    await before.put_back(keys)
+    process = other_process(keys)
+    await restored.reconcile(process, data)
+    assert {address: await EmailIndex(process).find(address) for address in people} == people
+    assert await EmailIndex(process).find("person4@example.org") is None
+    assert not held & {key.id for key in await process.service_keys(EmailIndex.KEY)}
+    for key_id in held:
+        with pytest.raises(KeyGone):
+            await process.key(key_id)
+    newcomer = uuid7()
+    await process.create_subject_key(newcomer)
+    with pytest.raises(Conflict):
+        await EmailIndex(process).add("person0@example.org", newcomer)
+    assert await process.destroyed_list.is_told()
+
+
 async def test_a_torn_line_of_the_log_is_no_line(stores: Stores) -> None:
-    _, keys = stores
+    data, keys = stores
     subject = uuid7()
     await keys.create_subject_key(subject)
     await keys.erase_subject(subject)
@@ -305,7 +350,7 @@ async def test_a_torn_line_of_the_log_is_no_line(stores: Stores) -> None:
         path.write_bytes(whole[:-cut])
         assert (await log.known()).subject_ids <= {subject}
         process = other_process(keys)
-        assert await process.reconcile() == []
+        assert await restored.reconcile(process, data) == []
         assert await process.destroyed_list.is_told()
         assert (await log.known()).subject_ids == {subject}
 
@@ -443,7 +488,7 @@ async def test_a_root_key_that_was_closed_is_never_wrapped_under_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A keyring whose current key is told late (an AWS alias): another process would hang the store on a dying key."""
-    _, keys = stores
+    data, keys = stores
     first, second = uuid7(), uuid7()
     await keys.create_subject_key(first)
     made = await keys.create_subject_key(second)
@@ -472,20 +517,20 @@ async def test_a_root_key_that_was_closed_is_never_wrapped_under_again(
     late = KeyStore(keys.db, Late())  # type: ignore[arg-type]
     with pytest.raises(KeyUnavailable, match="closed root key"):
         await late.erase_subject(second)
-    await other_process(keys).reconcile()
+    await restored.reconcile(other_process(keys), data)
     assert (await other_process(keys).key(made.id)).key == made
 
 
 async def test_thousands_of_keys_are_destroyed_again_after_a_restore(stores: Stores) -> None:
     """More ids than a statement of SQLite takes."""
-    _, keys = stores
+    data, keys = stores
     await keys.create_subject_key(uuid7())
 
     many = Destructions(frozenset(uuid7() for _ in range(40_000)), frozenset(uuid7() for _ in range(1000)))
     for mirror in keys.destroyed_list.mirrors:
         await mirror.record(many, uuid7())
     process = other_process(keys)
-    assert await process.reconcile() == []
+    assert await restored.reconcile(process, data) == []
     assert not await process.destroyed_list.missing() and await process.destroyed_list.is_told()
     assert await process.erased(next(iter(many.subject_ids)))
 

@@ -15,11 +15,12 @@ from governance.errors import Conflict, KeyGone, KeyUnavailable
 from governance.ids import uuid7
 from governance.vault import blind_index, envelope, rotation
 from governance.vault.blind_index import BlindIndex, EmailIndex
+from governance.vault.columns import seal
 from governance.vault.keys import KeyStore
 from governance.vault.rotation import What
 from governance.vault.sealed import Sealed
 from governance.vault.stored_key import StoredKey
-from tests.governance.vault.test_sealed import Note, add, load
+from tests.governance.vault.test_sealed import Kept, Note, add, load
 
 Stores = tuple[Database, KeyStore]
 
@@ -109,6 +110,32 @@ async def test_a_person_is_erased_under_every_key_they_had(stores: Stores) -> No
         with pytest.raises(KeyGone):
             await keys.key(each.id)
     assert data
+
+
+async def test_what_a_basis_keeps_of_an_erased_person_survives_a_rotation(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, keys = stores
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    kept = Kept(id=uuid7(), subject_id=subject)
+    await seal(keys, kept, name="Ada", address="192.0.2.1", agent="x")
+    async with data.transaction(DataUse.FINANCE) as session:
+        session.add(kept)
+    old = envelope.key_ids(kept.name.envelope)[0]
+    await keys.erase_subject(subject)
+    await run(stores, What.SUBJECTS)
+    later = clock.now() + rotation.GRACE + timedelta(seconds=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    await rotation.retire(keys, data, None)
+    with pytest.raises(KeyGone):
+        await keys.key(old)
+    table = Kept.__table__
+    async with data.session(DataUse.FINANCE) as session:
+        with rotation.rewrapping(session):
+            found = (await session.execute(select(table.c.name).where(table.c.id == kept.id))).scalar_one()
+    found.bind(subject, kept.id, keys, Kept.__table__.c.name.info["declaration"], "name")
+    assert await found.open(DataUse.FINANCE) == "Ada"
 
 
 async def test_a_broken_value_keeps_no_old_key(stores: Stores, event_log: Path) -> None:

@@ -33,7 +33,7 @@ from tests.router.billing.book import Customer, Flaky, Signal, customer
 MODEL = "up/model"
 PRICE = {"input": 1_000_000, "cached_input": 100_000, "cache_write": 1_250_000, "output": 4_000_000}
 CONTEXT = 5_000
-ENDPOINTS = {"openai": ["chat", "completions", "embeddings"], "anthropic": ["messages", "count_tokens"]}
+ENDPOINTS = {"openai": ["chat", "completions", "embeddings", "responses"], "anthropic": ["messages", "count_tokens"]}
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
 _SECRET = bytes(32)
 _PER_MINUTE = 60_000

@@ -306,7 +306,8 @@ async def test_leaving_what_can_not_be_estimated_costs_what_the_provider_counts(
         if stream:
             writer.write(chunk("y", "stop") + event({"choices": [], "usage": usage}) + b"data: [DONE]\n\n")
         else:
-            writer.write(answer({**ANSWER, "usage": usage}))
+            message = {"role": "assistant", "content": "y"}
+            writer.write(answer({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}))
         await writer.drain()
         writer.close()
 
@@ -335,13 +336,14 @@ def cut_call(finish: str) -> dict[str, Any]:
 
 
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
-MESSAGE = {**CHAT, "tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}}
+FORCED = {**CHAT, "tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}}
 
 
 async def test_a_cut_tool_call_is_an_answer_that_the_limit_ended(tmp_path: Path, ledger: Ledger) -> None:
     async with serving(says(answer(cut_call("length")))) as server, rigged(tmp_path, *ledger, server.url) as rig:
-        asked = await rig.ask(MESSAGE, "/v1/messages").done()
+        asked = await rig.ask(FORCED, "/v1/messages").done()
         told = json.loads(asked.body)
+        assert asked.status == 200, told
         assert (asked.status, told["stop_reason"], told["content"]) == (200, "max_tokens", [])
         assert (await rig.usage()).charge_microcredits == 10 + 5 * 4
 
@@ -349,7 +351,7 @@ async def test_a_cut_tool_call_is_an_answer_that_the_limit_ended(tmp_path: Path,
 async def test_an_answer_that_can_not_be_translated_is_charged(tmp_path: Path, ledger: Ledger) -> None:
     """A caller may bring it about, and the provider has billed it."""
     async with serving(says(answer(cut_call("tool_calls")))) as server, rigged(tmp_path, *ledger, server.url) as rig:
-        asked = await rig.ask(MESSAGE, "/v1/messages").done()
+        asked = await rig.ask(FORCED, "/v1/messages").done()
         assert asked.status == 502
         row = await rig.usage()
         assert (row.charge_microcredits, row.status, row.outcome) == (10 + 5 * 4, 502, "failed")
@@ -362,7 +364,7 @@ async def test_a_stream_that_can_not_be_translated_is_charged_where_it_was_count
     """Nothing of it went out: what fails is the end of it."""
     script = says(EVENTS_HEAD, event({"choices": [], "usage": USAGE}) + b"data: [DONE]\n\n", close=True)
     async with serving(script) as server, rigged(tmp_path, *ledger, server.url) as rig:
-        asked = await rig.ask({**MESSAGE, "stream": True}, "/v1/messages").done()
+        asked = await rig.ask({**FORCED, "stream": True}, "/v1/messages").done()
         assert asked.status == 502
         assert (await rig.usage()).charge_microcredits == 10 + 5 * 4
 
