@@ -276,8 +276,13 @@ class Service:
     FAVICON = Path("/favicon.ico", {"GET, HEAD": "Our icon."})
 
 
-# Provider-side state that is not offered, by the path's first segments, and why (policy section 3).
+_RESPONSES, _CHAT = GATEWAY_PATHS[Endpoint.RESPONSES], GATEWAY_PATHS[Endpoint.CHAT]
+
+# Provider-side state that is not offered, by the path's first segments, and why (policy section 3). With a slash at the
+# end it is what lies below them alone.
 NOT_OFFERED: dict[str, str] = {
+    f"{_RESPONSES}/": f"What has an id to ask for is kept at the provider; only POST {_RESPONSES} is offered.",
+    f"{_CHAT}/": f"What has an id to ask for is kept at the provider; only POST {_CHAT} is offered.",
     "/v1/files": "Files would rest at the provider.",
     "/v1/uploads": "Uploads would rest at the provider.",
     "/v1/batches": "Batches keep prompts and answers at the provider until they are fetched.",

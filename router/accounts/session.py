@@ -1,8 +1,5 @@
 """Sign-in sessions: a random token with the browser, its hash here, and where it began, sealed."""
 
-import base64
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,17 +85,6 @@ class SignedIn:
     subject_state: str
     first_password: bool
     expires_at: datetime
-
-
-def csrf_token(token: str) -> str:
-    """The session's synchroniser token for forms: derived one way from its token, so that nothing more is stored."""
-    mac = hmac.digest(token.encode(errors="replace"), b"valueapi/csrf/1", hashlib.sha256)
-    return base64.urlsafe_b64encode(mac).decode().rstrip("=")
-
-
-def csrf_matches(token: str, given: str) -> bool:
-    """Whether a form came from a page of this session, in constant time."""
-    return hmac.compare_digest(csrf_token(token).encode(), given.encode(errors="replace"))
 
 
 async def open_session(

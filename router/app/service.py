@@ -91,7 +91,7 @@ class Service:
         self.gateway = Gateway(
             catalog=catalog,
             directory=directory,
-            admission=Admission(catalog, tiers, limiter, purse, cell_secret),
+            admission=Admission(catalog, tiers, limiter, purse, cell_secret, settings.upstream_answer_bytes_max),
             attempts=Attempts(upstream, self._breaker(), self._attempt_settings(), pseudonym_key),
             purse=purse,
             limiter=limiter,

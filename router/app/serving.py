@@ -9,7 +9,6 @@ import ctypes
 import gc
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from prometheus_client import multiprocess
 
 from governance.backup import in_use
 from governance.errors import ConfigurationError
+from router.app import figures
 from router.app.asgi import Application
 from router.app.key_check import check_keys
 from router.app.logs import configure as configure_logs
@@ -129,14 +129,13 @@ def _run(server: uvicorn.Server, sockets: list[socket.socket] | None) -> int:
 
 def _supervise(settings: Settings) -> int:
     listener = config(settings).bind_socket()
-    figures = settings.run_folder / "metrics"
-    shutil.rmtree(figures, ignore_errors=True)  # counters begin with the service
-    figures.mkdir(mode=0o700)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures.absolute())
+    folder, held = figures.begin(settings.run_folder)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    inherited = (listener.fileno(), held)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
-    workers = [_spawn(listener) for _ in range(settings.workers)]
+    workers = [_spawn(*inherited) for _ in range(settings.workers)]
     failed = 0
     while not stopping:
         for place, process in enumerate(workers):
@@ -148,15 +147,14 @@ def _supervise(settings: Settings) -> int:
                 break
             multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
             time.sleep(0.2)  # a worker that dies at once must not spin
-            workers[place] = _spawn(listener)
+            workers[place] = _spawn(*inherited)
         time.sleep(0.1)
     _stop(workers)
     return failed
 
 
-def _spawn(listener: socket.socket) -> "subprocess.Popen[bytes]":
-    descriptor = listener.fileno()
-    return subprocess.Popen([sys.executable, "-m", "router.app.worker", str(descriptor)], pass_fds=[descriptor])  # noqa: S603
+def _spawn(listener: int, held: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-m", "router.app.worker", str(listener)], pass_fds=[listener, held])  # noqa: S603
 
 
 def _stop(workers: "list[subprocess.Popen[bytes]]") -> None:

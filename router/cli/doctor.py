@@ -16,6 +16,7 @@ from governance.errors import ValueAPIError
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
+from router.app import figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
@@ -129,13 +130,12 @@ def _events(settings: Settings) -> Row:
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
     processes = in_use.holders(settings.run_folder)
-    journal = settings.data_folder / "journal"
-    writable = [str(folder.absolute()) for folder in settings.folders()] + [str(journal.absolute())]
+    writable = (*settings.folders(), settings.data_folder / "journal", *figures.folders(settings.run_folder))
     return {
         "home": str(settings.home.absolute()),
         "log_target": "standard output",
         "temporary_folder": tempfile.gettempdir(),
-        "writable_folders": writable,
+        "writable_folders": [str(folder.absolute()) for folder in writable],
         "process_ids": processes,
         "supervisor_process_id": _supervisor(processes),
         "python": sys.version.split()[0],

@@ -1,7 +1,7 @@
 """May this call be served, by whom, and who pays? Each check is one line here; the parent owns the order.
 
-Key, subject, requests per minute, body, model, data policy, tokens per minute, Credits, provider-side state. Nothing has
-left the process when one of them refuses.
+Key, subject, requests per minute, body, model, data policy, size of the answer, tokens per minute, Credits, provider-side
+state. Nothing has left the process when one of them refuses.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from governance import events
 from router.accounts.principal import Principal
 from router.billing.purse import Purse, Reservation
 from router.errors import Forbidden, InvalidRequest, NoProviderAllowed, RateLimited
+from router.gateway import answer_size
 from router.gateway.call import Admitted, Call, Counted
 from router.gateway.ratelimit import RateLimiter, Tiers, Verdict, Want, cell_key
 from router.providers import constraints as limits
@@ -51,12 +52,21 @@ def check_subject(principal: Principal) -> None:
 class Admission:
     """Holds what the checks read; has no state of its own."""
 
-    def __init__(self, catalog: Catalog, tiers: Tiers, limiter: RateLimiter, purse: Purse, cell_secret: bytes) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        tiers: Tiers,
+        limiter: RateLimiter,
+        purse: Purse,
+        cell_secret: bytes,
+        answer_bytes_max: int,
+    ) -> None:
         self._catalog = catalog
         self._tiers = tiers
         self._limiter = limiter
         self._purse = purse
         self._secret = cell_secret
+        self._answer_bytes_max = answer_bytes_max
 
     def own_constraints(self, principal: Principal) -> tuple[Constraints, bool]:
         """What account and key demand of every request, and whether a provider may store content for them."""
@@ -97,6 +107,8 @@ class Admission:
             )
             raise
         prompts = _prompts(call, body)
+        if call.endpoint is Endpoint.EMBEDDINGS:
+            answer_size.check_embeddings(body, model, prompts, self._answer_bytes_max)
         readable = model.context_window * prompts
         async with AsyncExitStack() as taken:
             input_tokens = min(estimate_tokens(len(call.body)), readable)

@@ -83,16 +83,17 @@ def models_dialect(caller: Caller, default: Dialect) -> Dialect:
     return Dialect.ANTHROPIC if caller.anthropic_version is not None else default
 
 
-def check_query(query: bytes) -> None:
+def check_query(query: bytes, own: frozenset[str] = frozenset()) -> None:
     """A key in a URL ends up in logs and histories of everyone between. Raises InvalidKey with that reason.
 
-    It is found by the names that keys go under, or by how ours begin, wherever in the query.
+    It is found by the names that keys go under, but for `own`, which mean something else where this is asked; or by
+    how ours begin, wherever in the query.
     """
     if not query:
         return
     text = unquote_plus(query.decode("latin-1")).lower()
     names = {re.sub(r"[^a-z]", "", part.partition("=")[0]) for part in text.split("&")}
-    if PREFIX in text or not names.isdisjoint(_KEY_NAMES):
+    if PREFIX in text or not names.isdisjoint(_KEY_NAMES - own):
         raise InvalidKey(
             "The API key must not be in the URL, where logs and histories keep it: send it as Authorization: Bearer, "
             "x-api-key or x-goog-api-key. Treat a key that was in a URL as disclosed and revoke it.",

@@ -1,8 +1,10 @@
 """`GET /v1/models` in three dialects: what can be asked for in that dialect, natively or by translation, as far as the
 account's data policy allows, each with its providers' data policies."""
 
+from dataclasses import asdict
+
 from router.errors import UnknownModel, encode
-from router.providers.catalog import Catalog, Model, Route
+from router.providers.catalog import Catalog, Model, Price, Route
 from router.providers.constraints import Constraints
 from router.providers.data_policy import as_json
 from router.providers.selection import exclusion, served_by
@@ -49,12 +51,7 @@ def _entry(model: Model, serving: _Serving, dialect: Dialect) -> dict[str, objec
             "id": route.provider.id,
             "endpoints": sorted(endpoints),
             "data_policy": as_json(route.data_policy),
-            "price_microcredits_per_million_tokens": {
-                "input": route.price.rates.input,
-                "cached_input": route.price.rates.cached_input,
-                "cache_write": route.price.rates.cache_write,
-                "output": route.price.rates.output,
-            },
+            "price_microcredits_per_million_tokens": _price(route.price),
         }
         for route, endpoints in serving
     ]
@@ -85,6 +82,14 @@ def _entry(model: Model, serving: _Serving, dialect: Dialect) -> dict[str, objec
         "capabilities": list(model.capabilities),
         "providers": providers,
     }
+
+
+def _price(price: Price) -> dict[str, object]:
+    """In the spelling of providers.yaml: `long_context` replaces every rate for the whole request."""
+    shown: dict[str, object] = asdict(price.rates)
+    if price.long is not None:
+        shown["long_context"] = {"above_input_tokens": price.long_above, **asdict(price.long)}
+    return shown
 
 
 def _methods(serving: _Serving) -> list[str]:

@@ -55,7 +55,7 @@ def match(path: str) -> Match | None:
             return _model_path(path.removeprefix(models + "/"), dialect)
     dialect = next(dialect for prefix, dialect in GATEWAY_PREFIXES.items() if path.startswith(prefix))
     for prefix, why in NOT_OFFERED.items():
-        if path == prefix or path.startswith(prefix + "/"):
+        if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
             return Match(dialect, refusal=why)
     return Match(dialect, refusal="")
 

@@ -5,6 +5,7 @@ ValueAPIError
     ├── ConnectFailed      nothing was sent: refused, unresolvable, TLS not verified
     ├── UpstreamTimeout    `phase` says which limit ran out
     └── UpstreamBroken     the answer broke off or isn't HTTP; the request may have been processed
+        └── AnswerTooLarge it is longer than the reader takes
 
 Texts are ours: no URL, header, body or library message, and no cause is chained, since a cause could quote them.
 A 3xx is an answer like any other: a redirect is never followed, because it would carry the prompt elsewhere.
@@ -67,6 +68,10 @@ class UpstreamBroken(UpstreamError):
     """The answer broke off, isn't HTTP, can't be decoded, or is larger than allowed."""
 
 
+class AnswerTooLarge(UpstreamBroken):
+    """The answer is longer than its reader takes: asking again for the same brings the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Limits of one attempt, in seconds. `connect_s` includes name resolution, the wait for a pool slot and TLS."""
@@ -107,7 +112,7 @@ class UpstreamAnswer(Protocol):
         """The decoded body as it comes, once. Raises `UpstreamTimeout`, `UpstreamBroken`, with the socket closed."""
 
     async def read(self, limit: int) -> bytes:
-        """The whole decoded body. Raises `UpstreamBroken` when it is larger than `limit` bytes."""
+        """The whole decoded body. Raises `AnswerTooLarge` when it is larger than `limit` bytes."""
 
     async def aclose(self) -> None:
         """Give the connection back, or close it at once when the body isn't finished."""
@@ -297,7 +302,7 @@ class _HttpxAnswer:
             async for chunk in chunks:
                 out += chunk
                 if len(out) > limit:
-                    raise UpstreamBroken("the upstream's answer is larger than allowed")
+                    raise AnswerTooLarge("the upstream's answer is larger than allowed")
         return bytes(out)
 
     async def aclose(self) -> None:

@@ -135,6 +135,7 @@ class Model:
     context_window: int
     max_output_tokens: int
     capabilities: tuple[str, ...]
+    dimensions: int | None = None
     routes: tuple[Route, ...] = field(default=(), repr=False)
 
 
@@ -303,7 +304,7 @@ def _models(file: str, spec: CatalogSpec, providers: Mapping[str, Provider]) -> 
         if entry.id in seen:
             raise ConfigurationError(f"{where}.id: {entry.id} is given twice")
         seen.add(entry.id)
-        model = Model(entry.id, entry.context_window, entry.max_output_tokens, entry.capabilities)
+        model = Model(entry.id, entry.context_window, entry.max_output_tokens, entry.capabilities, entry.dimensions)
         routes = tuple(_routes(where, entry, providers, model))
         if routes:
             # Model and Route know each other: this is the one moment where the model isn't finished.

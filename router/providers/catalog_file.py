@@ -138,6 +138,8 @@ class ModelSpec(_Strict):
     context_window: Tokens
     max_output_tokens: Tokens
     capabilities: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,32}$")], ...] = ()
+    # Of an embedding, where the request asks for no other number.
+    dimensions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     providers: Annotated[tuple[RouteSpec, ...], Field(min_length=1)]
 
 

@@ -2,9 +2,10 @@
 
 Two checks, both of which must hold (OWASP CSRF Prevention Cheat Sheet): where the request comes from, by
 `Sec-Fetch-Site` or else `Origin`; and a token made from what the browser holds in an HttpOnly cookie, which is the
-session or, before there is one, a random value of this browser. The token is a keyed hash, so who plants a cookie of
-their own still can't make the token for it. Pages send no referrer, so browsers send `Origin: null` with a form: that
-says nothing, and the token decides.
+session or, before there is one, a random value of this browser. The token is a hash keyed by a secret of the service,
+so a cookie alone doesn't make it, known or planted. Our pages give it to whoever holds the cookie: that nobody plants
+one together with its token is for the first check, and for the `__Host-` names that cookies have under TLS. Pages send
+no referrer, so browsers send `Origin: null` with a form: that says nothing, and the token decides.
 """
 
 import hashlib
@@ -17,13 +18,15 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from router.accounts.session import csrf_token
 from router.errors import Forbidden, InvalidRequest
 from router.web.context import WebContext, web
 from router.web.problems import NotForm
 
 FIELD: Final = "form_token"
 _FIELDS_MAX: Final = 500
+# One key serves them and rate limits: what it is used for begins what is hashed.
+_SESSION: Final = b"valueapi/form/session\0"
+_BROWSER: Final = b"valueapi/form/browser\0"
 
 
 class Form:
@@ -76,7 +79,7 @@ def make_token(request: Request) -> tuple[str, str | None]:
     if token is not None:
         return token, None
     fresh = secrets.token_urlsafe(32)
-    return _browser_token(web(request), fresh), fresh
+    return _token(web(request), _BROWSER, fresh), fresh
 
 
 def _expected(request: Request) -> str | None:
@@ -84,13 +87,13 @@ def _expected(request: Request) -> str | None:
     context = web(request)
     session = request.cookies.get(session_cookie(context))
     if session:
-        return csrf_token(session)
+        return _token(context, _SESSION, session)
     browser = request.cookies.get(browser_cookie(context))
-    return _browser_token(context, browser) if browser else None
+    return _token(context, _BROWSER, browser) if browser else None
 
 
-def _browser_token(context: WebContext, value: str) -> str:
-    digest = hmac.digest(context.cell_secret, b"form\0" + value.encode(errors="replace"), hashlib.sha256)
+def _token(context: WebContext, label: bytes, cookie: str) -> str:
+    digest = hmac.digest(context.cell_secret, label + cookie.encode(errors="replace"), hashlib.sha256)
     return urlsafe_b64encode(digest).decode().rstrip("=")
 
 

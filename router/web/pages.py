@@ -23,7 +23,8 @@ NOTICES: Final = {
     "key-revoked": "The key is revoked. Requests with it are refused from now on.",
     "data-policy-saved": "Your data policy is saved and holds from now on.",
 }
-_TITLES: Final = {
+_TITLES: Final[dict[int | str, str]] = {
+    "api_key_in_url": "A key in the address",
     400: "That didn't work",
     401: "Please sign in",
     403: "Not allowed",
@@ -73,5 +74,5 @@ def page(template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
 
 def error_page(error: GatewayError, request_id: str) -> HTMLResponse:
     """A page for an error that no form can show."""
-    title = _TITLES.get(error.status, "Something went wrong")
+    title = _TITLES.get(error.code) or _TITLES.get(error.status, "Something went wrong")
     return page("error.html", error.status, title=title, message=error.message, request_id=request_id)

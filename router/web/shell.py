@@ -1,4 +1,5 @@
-"""The outermost layer of the web application, in raw ASGI: request id, headers, body limit, and the last resort.
+"""The outermost layer of the web application, in raw ASGI: request id, headers, no key in the URL, body limit, and the
+last resort.
 
 Starlette's last-resort middleware raises again so that the server logs the error with its text; nothing leaves this
 layer, so neither the text nor a traceback reaches a log.
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.errors import BodyTooLarge, GatewayError
+from router.gateway.caller import check_query
 from router.gateway.request_name import RequestName
 from router.surface import Header
 from router.web import problems
@@ -21,6 +23,7 @@ from router.web.context import REQUEST_ID
 BODY_BYTES_MAX: Final = 64 * 1024
 _BODYLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_KEYS: Final = frozenset({"token"})  # what a link in a mail carries, for once
 _log = structlog.get_logger("web")
 
 # OWASP Secure Headers; a page of ours loads one style sheet and an icon, and nothing else from anywhere.
@@ -68,6 +71,7 @@ class Shell:
             await send(message)
 
         try:
+            check_query(scope["query_string"], _NO_KEYS)
             body = b"" if scope["method"] in _BODYLESS else await _read(scope, receive)
             if body is not None:
                 await self._app(scope, _replay(body, receive), sending)

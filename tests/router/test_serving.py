@@ -99,18 +99,44 @@ def test_refused_requests_count_towards_the_limit(tmp_path: Path) -> None:
     assert service.stop() == 0
 
 
-def test_metrics_add_up_over_workers_and_name_no_content(tmp_path: Path) -> None:
-    service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(lambda _: chat(service).status_code, range(20))) == {200}
+def counted(service: ValueAPI) -> set[float]:
+    """Chats answered, as whichever worker is asked says."""
     scrapes = {
         line
         for _ in range(8)
         for line in httpx2.get(service.url + "/metrics").text.splitlines()
         if line.startswith('valueapi_requests_total{endpoint="chat",status="200"}')
     }
-    assert {float(line.rpartition(" ")[2]) for line in scrapes} == {20.0}
+    return {float(line.rpartition(" ")[2]) for line in scrapes}
+
+
+def test_metrics_add_up_over_workers_and_name_no_content(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: chat(service).status_code, range(20))) == {200}
+    assert counted(service) == {20.0}
     assert service.stop() == 0
+
+
+def test_two_supervisors_of_one_home_count_each_their_own(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = ValueAPI(home, {"VALUEAPI_WORKERS": "2"}).start()
+    for _ in range(5):
+        assert chat(first).status_code == 200
+    second = ValueAPI(home, {"VALUEAPI_WORKERS": "2"}).start()
+    for _ in range(3):
+        assert chat(second).status_code == 200
+    assert counted(first) == {5.0} and counted(second) == {3.0}
+    folders = {folder for folder in (home / "run" / "metrics").iterdir() if any(folder.glob("*.db"))}
+    assert len(folders) == 2
+    # Nothing is written where `doctor` doesn't say so.
+    told = json.loads(first.cli("doctor", "--json").stdout)["writable_folders"]
+    assert {str(folder) for folder, _, files in os.walk(home) if files} <= set(told)
+    second.kill()
+    third = ValueAPI(home, {"VALUEAPI_WORKERS": "2"}).start()
+    assert counted(first) == {5.0} and counted(third) == set()
+    assert len(list((home / "run" / "metrics").iterdir())) == 2
+    assert first.stop() == 0 and third.stop() == 0
 
 
 def test_an_address_in_use_is_told_before_a_key_is_shown(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from router.accounts.account import close_account
 from router.accounts.desk import Desk
 from router.accounts.person import Person, set_role
 from router.accounts.roles import Role
-from router.accounts.session import SignInSession, csrf_matches, csrf_token, find_session, sign_out
+from router.accounts.session import SignInSession, find_session, sign_out
 from router.accounts.sign_in import SignInFailed, sign_in
 from tests.router.accounts.conftest import EMAIL, PASSWORD, Counter, count_hashing, enter, join
 
@@ -150,13 +150,6 @@ async def test_a_hash_of_other_parameters_is_made_anew_at_sign_in(desk: Desk) ->
     assert "t=2" in first
     await enter(desk)
     assert await stored() == first
-
-
-def test_the_form_token_belongs_to_its_session_and_doesnt_tell_it() -> None:
-    assert csrf_matches("a" * 43, csrf_token("a" * 43))
-    assert not csrf_matches("b" * 43, csrf_token("a" * 43))
-    assert not csrf_matches("a" * 43, "\ud800")
-    assert "a" * 8 not in csrf_token("a" * 43)
 
 
 async def test_tokens_and_hashes_rest_apart_from_what_opens_them(desk: Desk, stores: tuple[Database, KeyStore]) -> None:

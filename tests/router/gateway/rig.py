@@ -37,6 +37,7 @@ ENDPOINTS = {"openai": ["chat", "completions", "embeddings", "responses"], "anth
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
 _SECRET = bytes(32)
 _PER_MINUTE = 60_000
+_ANSWER_BYTES_MAX = 1 << 20
 
 
 class Asking:
@@ -166,14 +167,14 @@ async def rigged(
     gateway = Gateway(
         catalog=catalog,
         directory=_Directory(principal),  # type: ignore[arg-type]
-        admission=Admission(catalog, Tiers([_tier(per_minute)]), limiter, purse, _SECRET),
+        admission=Admission(catalog, Tiers([_tier(per_minute)]), limiter, purse, _SECRET, _ANSWER_BYTES_MAX),
         attempts=Attempts(upstream, Breaker(BreakerSettings(enabled=False)), settings, bytes(32)),
         purse=purse,
         limiter=limiter,
         proxies=TrustedProxies(()),
         metrics=Metrics(registry),
         body_bytes_max=1 << 20,
-        answer_bytes_max=1 << 20,
+        answer_bytes_max=_ANSWER_BYTES_MAX,
     )
     rig = Rig(gateway, purse, limiter, db, made)
     rig.registry = registry

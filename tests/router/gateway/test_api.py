@@ -78,6 +78,21 @@ async def test_nothing_that_runs_for_a_request_opens_a_personal_value(
     assert len(refused) == 3 and all("opens nothing" in each for each in refused)
 
 
+# --- what is refused before a provider is asked ------------------------------------------------------------------------
+
+
+async def test_embeddings_whose_answer_cant_be_taken_arent_asked_for(tmp_path: Path, ledger: Ledger) -> None:
+    vectors = answer({"data": [{"embedding": "AAA="}], "usage": {"prompt_tokens": 7, "total_tokens": 7}})
+    body = {"model": MODEL, "input": ["a"] * 100, "dimensions": 1000}  # the rig takes a MiB
+    async with serving(says(vectors)) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask(body, "/v1/embeddings").done()
+        told = json.loads(asked.body)["error"]
+        assert (asked.status, told["code"], told["param"]) == (400, "answer_too_large", "input")
+        assert server.connections == 0 and (await rig.taken(), rig.reserved()) == ([0, 0], 0)
+        for fits in ({"encoding_format": "base64"}, {"input": ["a"] * 80}, {"dimensions": None}):
+            assert (await rig.ask(body | fits, "/v1/embeddings").done()).status == 200
+
+
 # --- what admission took ----------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,13 @@ def test_a_key_in_the_query_is_refused_with_the_reason(query: bytes) -> None:
     caller.check_query(b"")
 
 
+def test_a_name_that_means_something_else_there_is_no_key_but_ours_is_one_under_any_name() -> None:
+    caller.check_query(b"token=abc", frozenset({"token"}))
+    for query in (b"token=abc&key=abc", b"token=sk-va-abc"):
+        with pytest.raises(InvalidKey):
+            caller.check_query(query, frozenset({"token"}))
+
+
 def test_the_models_path_speaks_the_callers_dialect() -> None:
     assert caller.models_dialect(caller.read([]), Dialect.OPENAI) is Dialect.OPENAI
     assert caller.models_dialect(caller.read([(b"anthropic-version", b"1")]), Dialect.OPENAI) is Dialect.ANTHROPIC

@@ -6,7 +6,7 @@ import pytest
 
 from router.errors import InvalidRequest, NoProviderAllowed, UnknownModel
 from router.gateway import models_list
-from router.providers.catalog import Catalog, Model
+from router.providers.catalog import Catalog, Model, Rates
 from router.providers.constraints import NONE, Constraints
 from router.providers.secrets import Secret
 from router.providers.selection import select
@@ -73,3 +73,22 @@ def test_one_entry_agrees_with_the_list() -> None:
     assert price == {"input": 500_000, "cached_input": 50_000, "cache_write": 500_000, "output": 3_000_000}
     with pytest.raises(UnknownModel):
         models_list.models(CATALOG, NONE, Dialect.ANTHROPIC, "simulator/gemini")
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_every_rate_that_a_request_may_be_charged_at_is_shown(dialect: Dialect) -> None:
+    long = 0
+    for model in CATALOG.models:
+        try:
+            shown = json.loads(models_list.models(CATALOG, NONE, dialect, model.id))
+        except UnknownModel:
+            continue
+        prices = {route.provider.id: route.price for route in model.routes}
+        for provider in shown["providers"]:
+            price, told = prices[provider["id"]], dict(provider["price_microcredits_per_million_tokens"])
+            beyond = told.pop("long_context", None)
+            assert Rates(**told) == price.rates and (beyond is None) == (price.long is None)
+            if beyond is not None:
+                long += 1
+                assert beyond.pop("above_input_tokens") == price.long_above and Rates(**beyond) == price.long
+    assert long > 0

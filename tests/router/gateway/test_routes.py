@@ -41,3 +41,12 @@ def test_what_is_not_offered_says_why() -> None:
             found = match(path)
             # /upload alone is nobody's path; below it is Google's.
             assert (found is not None and found.refusal == why) or path == "/upload"
+
+
+@pytest.mark.parametrize("rest", ["", "/cancel", "/input_items"])
+def test_a_stored_response_says_why_and_a_new_one_is_still_served(rest: str) -> None:
+    found = match(f"/v1/responses/resp_1{rest}")
+    assert found is not None and found.refusal is not None and "kept at the provider" in found.refusal
+    for path, endpoint in (("/v1/responses", Endpoint.RESPONSES), ("/v1/chat/completions", Endpoint.CHAT)):
+        found = match(path)
+        assert found is not None and found.endpoint is endpoint and found.refusal is None

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from governance.bodies.body import Body
 from governance.errors import ValueAPIError
 from router.gateway.upstream import (
+    AnswerTooLarge,
     ConnectFailed,
     HttpxUpstream,
     Timeouts,
@@ -351,7 +352,7 @@ async def test_a_small_answer_that_inflates_is_cut_at_the_limit(upstream: HttpxU
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
     async with serving(says(head, bomb)) as server:
         answer = await upstream.send(request(server.url), nothing)
-        with pytest.raises(UpstreamBroken, match="larger"):
+        with pytest.raises(AnswerTooLarge, match="larger"):
             await answer.read(1 << 20)
 
 
@@ -366,7 +367,7 @@ async def test_read_closes_when_too_large(upstream: HttpxUpstream) -> None:
         await server.until_gone(reader)
 
     async with serving(script) as server:
-        with pytest.raises(UpstreamBroken, match="larger"):
+        with pytest.raises(AnswerTooLarge, match="larger"):
             await (await upstream.send(request(server.url), nothing)).read(1000)
         await asyncio.wait_for(server.gone.wait(), 1)
 

@@ -38,7 +38,7 @@ def route(
 
 
 def model(*routes: Route) -> Model:
-    return Model("acme/m", 1000, 100, (), routes)
+    return Model("acme/m", 1000, 100, (), None, routes)
 
 
 def pick(

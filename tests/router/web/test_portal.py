@@ -1,6 +1,9 @@
 """Pages on a real socket, as a browser without JavaScript uses them."""
 
+import hashlib
+import hmac
 import re
+from base64 import urlsafe_b64encode
 from uuid import uuid4
 
 import pytest
@@ -133,6 +136,28 @@ async def test_forms_before_sign_in_are_bound_to_the_browser(web: Running) -> No
         await victim.get("/portal/sign-in")
         assert (await victim.post("/portal/sign-in", data=fields)).status_code == 403
         assert "session" not in victim.cookies
+
+
+@pytest.mark.parametrize("cookie", ["session", "browser"])
+async def test_a_cookie_alone_doesnt_make_the_token_of_its_forms(web: Running, cookie: str) -> None:
+    """Who planted a cookie knows its value, and the source of the service, but not its secret."""
+    await web.person(EMAIL)
+    planted = b"planted" + b"x" * 36
+    labels = (b"", b"valueapi/csrf/1", b"form\0", f"valueapi/form/{cookie}\0".encode())
+    made = {
+        urlsafe_b64encode(hmac.digest(key, text, hashlib.sha256)).decode().rstrip("=")
+        for label in labels
+        for key, text in ((planted, label), (label, planted), (b"", label + planted))
+    }
+    async with web.client(cookies={cookie: planted.decode()}) as victim:
+        for token in made:
+            fields = {"email": EMAIL, "password": PASSWORD, "form_token": token}
+            assert (await victim.post("/portal/sign-in", data=fields)).status_code == 403
+        page = (await victim.get("/portal/sign-in")).text
+        ours = urlsafe_b64encode(
+            hmac.digest(web.context.cell_secret, f"valueapi/form/{cookie}\0".encode() + planted, hashlib.sha256)
+        )
+        assert form_token(page) == ours.decode().rstrip("=")
 
 
 async def test_a_key_is_shown_once_named_and_revoked(web: Running) -> None:

@@ -48,6 +48,24 @@ async def test_query_parameters_too(web: Running) -> None:
             assert CANARY not in answer.text
 
 
+async def test_a_key_in_the_url_is_refused_with_the_reason_and_never_shown(web: Running) -> None:
+    await web.person("a@example.org")
+    key = f"sk-va-{CANARY}"
+    async with web.client(headers=await web.bearer("a@example.org")) as client:
+        for path in (f"{API}/me", "/portal/sign-in", "/portal/", "/portal/confirm", "/openapi.json", "/nowhere"):
+            for name in ("key", "api_key", "token"):
+                for method in ("GET", "POST"):
+                    answer = await client.request(method, path, params={name: key})
+                    assert answer.status_code == 401 and "must not be in the URL" in answer.text, (path, name)
+                    assert CANARY not in answer.text + str(answer.headers)
+                    page = path.startswith("/portal")
+                    kind = "text/html; charset=utf-8" if page else "application/problem+json"
+                    assert answer.headers["content-type"] == kind
+                    assert page or answer.json()["code"] == "api_key_in_url"
+        assert (await client.get("/portal/confirm", params={"token": "t" * 43})).status_code == 200
+        assert (await client.get(f"{API}/me")).status_code == 200
+
+
 async def test_what_isnt_json(web: Running) -> None:
     async with web.client() as client:
         for content, kind, status in (
