@@ -21,7 +21,7 @@ from governance.backup.registry import Backup
 from governance.backup.scratch import scratch
 from governance.datamap import Store
 from governance.db import Database
-from governance.errors import Conflict, KeyUnavailable, Rejected
+from governance.errors import Conflict, Rejected
 from governance.ids import uuid7
 from governance.vault.keys import KeyStore
 
@@ -71,15 +71,14 @@ def choose(file: Path, store: Store, rows: Sequence[Backup], *, force: bool) -> 
 
 
 async def check_loss(keys: KeyStore, file: Path) -> None:
-    """Raises Rejected where today's key store opens and holds keys that the backup can't: what they seal would be lost."""
-    try:
-        await keys.export_root()
-    except KeyUnavailable:
-        return
+    """Raises Rejected where today's key store holds keys that the backup can't: what they seal would be lost.
+
+    Also where this keyring doesn't open it: another may.
+    """
     newer = await keys.made_since(container.read_header(file).created_at)
     if newer:
         raise Rejected(
-            f"Today's key store is whole and holds {newer} keys that are newer than the backup: what is sealed under them "
+            f"Today's key store holds {newer} keys that are newer than the backup: what is sealed under them "
             "would be lost for ever. --force restores it all the same.",
             field="backup",
         )

@@ -70,10 +70,14 @@ class Openings:
     async def watch(self, subject_id: UUID, use: DataUse, purpose: Purpose) -> None:
         """Before an opening: many people within a minute, outside work declared to be so, is an incident.
 
-        Said once a minute as `vault:opening:bulk`; from twice the number on, UseRefused until the minute is over.
+        Said once a minute as `vault:opening:bulk`; from twice the number on, UseRefused until the minute is over. Signing in
+        is said and never refused: the answer would tell who has an account, and lock everybody out.
         """
         if purpose.bulk is None:
-            await self._in_a_minute(subject_id, purpose, use.value, self.per_minute, "vault:opening:bulk")
+            refuses = use is not DataUse.AUTHENTICATION
+            await self._in_a_minute(
+                subject_id, purpose, use.value, self.per_minute, "vault:opening:bulk", refuses=refuses
+            )
 
     async def take(self, subject_ids: Collection[UUID], *, to_open: bool = False) -> None:
         """Before people's keys are handed out. Who asks has stated a purpose, and where the key is `to_open` with, may open.
@@ -89,10 +93,13 @@ class Openings:
                 continue
             if len(purpose.people) >= WORK_PEOPLE_MAX:
                 await self._in_a_minute(subject_id, purpose, "one piece of work", 0, "vault:key:bulk")
-            await self._in_a_minute(subject_id, purpose, _KEY, self.keys_per_minute, "vault:key:bulk")
+            refuses = DataUse.AUTHENTICATION not in purpose.uses
+            await self._in_a_minute(subject_id, purpose, _KEY, self.keys_per_minute, "vault:key:bulk", refuses=refuses)
             purpose.people.add(subject_id)
 
-    async def _in_a_minute(self, subject_id: UUID, purpose: Purpose, what: str, people_max: int, event: str) -> None:
+    async def _in_a_minute(
+        self, subject_id: UUID, purpose: Purpose, what: str, people_max: int, event: str, *, refuses: bool = True
+    ) -> None:
         now = time.monotonic()
         key = (purpose.actor.value, what)
         minute = self._minutes.get(key)
@@ -104,7 +111,7 @@ class Openings:
         if not minute.told:
             minute.told = True
             await events.emit_async(event, {"actor": key[0], "use": what, "people_min": len(minute.subjects)})
-        if len(minute.subjects) > 2 * people_max:
+        if refuses and len(minute.subjects) > 2 * people_max:
             raise UseRefused(f"Too many people's values were opened for {what} within a minute.")
 
     async def flush(self, data: Database) -> None:

@@ -68,12 +68,13 @@ class UseRefusal(Base):
 
 
 class UseProjection(Base):
-    """One row: the version of the keys' own list that `use_refusal` shows."""
+    """One row: the version of the keys' own list that `use_refusal` shows, and that version's state."""
 
     __tablename__ = "use_projection"
 
     id: Mapped[int] = impersonal(Integer, 143, primary_key=True)
     version: Mapped[int] = impersonal(Integer, 144)
+    state: Mapped[UUID] = impersonal(Uuid, 145)
 
 
 class Permitted:
@@ -112,20 +113,31 @@ class Permitted:
 
     async def _project(self) -> None:
         async with self._data.session(DataUse.SECURITY) as session:
-            known = await session.scalar(select(UseProjection.version)) or 0
-        newest, changed = await self._keys.uses.since(known)
-        if newest > known:
-            async with self._data.transaction(DataUse.SECURITY) as session:
-                row = await session.scalar(select(UseProjection).with_for_update())
-                if row is None:
-                    row = UseProjection(id=1, version=0)
-                    session.add(row)
-                # Another process may have been here meanwhile, and further: then this is old news.
-                if row.version < newest:
-                    row.version = newest
-                    for refusals in changed:
-                        await _write(session, refusals)
+            row = await session.get(UseProjection, 1)
+        version, state = (row.version, row.state) if row is not None else (0, None)
+        restored = not await self._keys.uses.knows(version, state)
+        if restored:
+            # One of the two stores was restored: each may know refusals that the other lost.
+            await self._keys.uses.unite(await self._shown())
+        newest, newest_state, changed = await self._keys.uses.since(0 if restored else version)
+        if newest_state is not None and newest_state != state:
+            await self._show(newest, newest_state, changed, anew=restored)
         await self._project_erased()
+
+    async def _show(self, version: int, state: UUID, changed: Iterable[Refusals], *, anew: bool) -> None:
+        async with self._data.transaction(DataUse.SECURITY) as session:
+            row = await session.scalar(select(UseProjection).with_for_update())
+            # Another process may have been here meanwhile, and further: then this is old news.
+            if row is not None and row.version >= version and not anew:
+                return
+            if row is None:
+                session.add(UseProjection(id=1, version=version, state=state))
+            else:
+                row.version, row.state = version, state
+            if anew:
+                await session.execute(delete(UseRefusal))
+            for refusals in changed:
+                await _write(session, refusals)
 
     async def _project_erased(self) -> None:
         """Who was erased is in the data store's copy of the list of what was destroyed: here it is brought up to date."""
@@ -146,20 +158,14 @@ class Permitted:
                 found.append(_criterion(mapped, use.value, erased=not _kept(read, use)))
         return tuple(found)
 
-    async def reconcile(self) -> int:
-        """After an old key store was restored: give it back the objections and restrictions that this store knows of.
-
-        How many subjects'. Before the service is ready, as `KeyStore.reconcile`.
-        """
+    async def _shown(self) -> list[Refusals]:
+        """What the projection says of each subject."""
         async with self._data.session(DataUse.SECURITY) as session:
-            version = await session.scalar(select(UseProjection.version)) or 0
-            if version <= await self._keys.uses.version():
-                return 0
             rows = (await session.scalars(select(UseRefusal))).all()
         by_subject: dict[UUID, list[UseRefusal]] = {}
         for row in rows:
             by_subject.setdefault(row.subject_id, []).append(row)
-        known = [
+        return [
             Refusals(
                 subject_id,
                 restricted=any(row.by == _RESTRICTION for row in mine),
@@ -167,7 +173,6 @@ class Permitted:
             )
             for subject_id, mine in by_subject.items()
         ]
-        return await self._keys.uses.give_back(version, known)
 
 
 async def _write(session: AsyncSession, refusals: Refusals) -> None:

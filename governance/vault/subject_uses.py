@@ -44,12 +44,13 @@ class Refusals:
 
 
 class UsesVersion(KeysBase):
-    """One row: the last version given to a change. It outlives the rows, so no number is given twice."""
+    """One row a change, with a random state: who knows the number and another state knows another history, which is what
+    a restore leaves. They outlive the rows of subjects, so no number is given twice within one history."""
 
     __tablename__ = "uses_version"
 
-    id: Mapped[int] = impersonal(Integer, 97, primary_key=True)
-    version: Mapped[int] = impersonal(Integer, 98)
+    version: Mapped[int] = impersonal(Integer, 97, primary_key=True, autoincrement=False)
+    state: Mapped[UUID] = impersonal(Uuid, 98)
 
 
 class SubjectUses(KeysBase):

@@ -3,10 +3,11 @@
 Kept in the key store, beside the keys, so that it holds for every value of theirs in every process at once.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
@@ -92,42 +93,50 @@ class Uses:
         )
         await session.flush()
 
-    async def _next_version(self, session: AsyncSession, at_least: int = 0) -> int:
-        row = await session.get(UsesVersion, 1)
-        if row is None:
-            row = UsesVersion(id=1, version=0)
-            session.add(row)
-        row.version = max(row.version + 1, at_least)
-        return row.version
+    async def _next_version(self, session: AsyncSession) -> int:
+        version = (await session.scalar(select(func.max(UsesVersion.version))) or 0) + 1
+        session.add(UsesVersion(version=version, state=UUID(bytes=os.urandom(16), version=4)))
+        return version
 
-    async def version(self) -> int:
-        """The version of the last change of uses; 0 where there was none."""
+    async def knows(self, version: int, state: UUID | None) -> bool:
+        """Whether a version is of this store's own history; 0 without a state is its beginning."""
+        if state is None:
+            return version == 0
         async with self._db.session(DataUse.SECURITY) as session:
-            return await session.scalar(select(UsesVersion.version)) or 0
+            found = await session.scalar(select(UsesVersion.state).where(UsesVersion.version == version))
+        return found == state
 
-    async def since(self, version: int) -> tuple[int, list[Refusals]]:
-        """What subjects refuse now who changed it after a version, and the newest version."""
+    async def since(self, version: int) -> tuple[int, UUID | None, list[Refusals]]:
+        """The newest version with its state, and what subjects refuse now who changed it after a version."""
+        newest = select(UsesVersion).order_by(UsesVersion.version.desc()).limit(1)
+        changed = select(SubjectUses).where(SubjectUses.version > version).order_by(SubjectUses.version)
         async with self._db.session(DataUse.SECURITY) as session:
-            newest = await session.scalar(select(UsesVersion.version)) or 0
-            changed = select(SubjectUses).where(SubjectUses.version > version).order_by(SubjectUses.version)
+            # Before the rows: what is changed meanwhile is read, and read again.
+            last = await session.scalar(newest)
             rows = (await session.scalars(changed)).all()
-        return max([newest, *(row.version for row in rows)]), [row.refusals() for row in rows]
+        refusals = [row.refusals() for row in rows]
+        return (last.version, last.state, refusals) if last is not None else (0, None, refusals)
 
-    async def give_back(self, version: int, known: Collection[Refusals]) -> int:
-        """What a later state of this store knew, where this one is older than `version`; how many subjects it changes.
+    async def unite(self, known: Collection[Refusals]) -> int:
+        """Add what another history knew; how many subjects it changes.
 
-        A subject that is erased by now gets nothing back.
+        A restore lost one of the two, and which of them was newer for a person can't be told: what either refuses stays
+        refused, until the person says otherwise. One that is erased by now gets nothing.
         """
+        united = 0
         async with self._db.transaction(DataUse.SECURITY) as session:
             await self._lock(session)
-            if (await session.scalar(select(UsesVersion.version)) or 0) >= version:
-                return 0
-            given = 0
             for refusals in known:
-                if await session.get(Tombstone, refusals.subject_id) is None:
-                    await self._write_uses(session, refusals, await self._next_version(session, at_least=version + 1))
-                    given += 1
-            await self._next_version(session, at_least=version + 1)
-        await events.emit_async("vault:restore:uses", {"version": version, "subjects": given})
+                subject_id = refusals.subject_id
+                row = await session.get(SubjectUses, subject_id)
+                own = row.refusals() if row is not None else Refusals(subject_id, False, frozenset())
+                wanted = Refusals(subject_id, own.restricted or refusals.restricted, own.objected | refusals.objected)
+                if wanted != own and await session.get(Tombstone, subject_id) is None:
+                    await self._write_uses(session, wanted, await self._next_version(session))
+                    united += 1
+            # A version of its own in any case: from here on both stores know one history.
+            await self._next_version(session)
+        await events.emit_async("vault:restore:uses", {"subjects": united})
+        self._cache.forget(None)
         await self._channel.announce()
-        return given
+        return united

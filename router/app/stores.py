@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from governance import events
+from governance import events, pair
 from governance.backup import in_use
 from governance.datamap import Store
 from governance.db import Database
@@ -55,12 +55,14 @@ async def migrate(settings: Settings) -> None:
     held = in_use.share(settings.run_folder)
     try:
         await (await create_keyring(settings)).aclose()
-        for store, url in ((Store.KEYS, settings.key_store()), (Store.DATA, settings.data_store())):
-            database = Database(url)
-            try:
+        keys, data = Database(settings.key_store()), Database(settings.data_store())
+        try:
+            for store, database in ((Store.KEYS, keys), (Store.DATA, data)):
                 await migrations.upgrade(database, store)
-            finally:
-                await database.aclose()
+            await pair.join(data, keys)
+        finally:
+            await keys.aclose()
+            await data.aclose()
     finally:
         os.close(held)
 
@@ -89,6 +91,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
         if await migrations.pending(database, store):
             raise ConfigurationError(f"The {store.value} store is older than this program: run `valueapi migrate`.")
+    await pair.check(data, keys_db)
     channel = open_channel(settings.key_store(), settings.run_folder)
     keys = KeyStore(
         keys_db,
@@ -102,7 +105,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     permitted = Permitted(data, keys)
     # Before anything is opened: what a crash left half done is finished, what a restore brought back is undone.
     await restored.reconcile(keys, data)
-    await permitted.reconcile()
+    await permitted.refresh()
     keys.openings.per_minute = settings.openings_per_minute
     keys.openings.keys_per_minute = settings.keys_per_minute
     StaffLog(keys)

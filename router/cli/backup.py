@@ -23,6 +23,7 @@ from governance.period import Period
 from governance.vault.keyring import Keyring
 from governance.vault.keyrings import open_keyring
 from governance.vault.keys import KeyStore
+from governance.vault.keytree import ROOT
 from router.app.stores import opened
 from router.cli.output import Json, err, fail, out, print_json, table, verb
 from router.migrations import run as migrations
@@ -207,6 +208,8 @@ async def _restore(
     try:
         if rows and not force:
             await _check_loss(settings, keyring, file)
+        # A keyring that can't wrap now would leave a PostgreSQL store under the root key of then.
+        await keyring.wrap(os.urandom(32), ROOT)
         await restore.restore_keys(source, settings.key_store(), lock, settings.run_folder, secret, adopt, rows)
     finally:
         await keyring.aclose()

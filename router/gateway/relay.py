@@ -19,7 +19,7 @@ from router.gateway.prepare import is_array
 from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Headers, Reply
 from router.gateway.settlement import NOTHING, Settlement
-from router.gateway.upstream import UpstreamError, UpstreamTimeout
+from router.gateway.upstream import AnswerTooLarge, UpstreamError, UpstreamTimeout
 from router.providers.data_policy import summary
 from router.providers.dialects import MalformedUpstream
 from router.providers.translation import StreamTranslation
@@ -75,6 +75,9 @@ async def whole(admitted: Admitted, served: Served, reply: Reply, settlement: Se
         try:
             body = await served.answer.read(limit)
         except UpstreamError as error:
+            if isinstance(error, AnswerTooLarge):
+                # We gave up on it; the provider did what it was asked to.
+                settlement.settle(unanswered(admitted), route, 502, "failed")
             raise broken(error) from None
         settlement.first_byte()
         if "json" not in _kind(served):
@@ -218,6 +221,12 @@ def broken(error: UpstreamError) -> GatewayError:
     """An upstream that fails within its answer."""
     if isinstance(error, UpstreamTimeout):
         return UpstreamTimedOut("The provider stopped answering.")
+    if isinstance(error, AnswerTooLarge):
+        return UpstreamFailed(
+            "The provider's answer is larger than what is taken here. Ask for less at once: fewer inputs, choices or "
+            "tokens; embeddings take less as `encoding_format: base64`.",
+            code="answer_too_large",
+        )
     return UpstreamFailed("The provider's answer broke off or can't be read.")
 
 

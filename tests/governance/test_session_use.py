@@ -1,6 +1,7 @@
 """A session reads what declares its use, and nothing else, however it asks."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from governance.ids import uuid7
 from governance.session_use import reading_for, rewrapping
 from governance.subjects import DataSubject, add_subject
 from governance.vault.keys import KeyStore
-from governance.vault.permitted import Permitted, UseRefusal
+from governance.vault.permitted import Permitted, UseProjection, UseRefusal
 from governance.vault.subject_uses import SubjectUses, UsesVersion
 
 Stores = tuple[Database, KeyStore]
@@ -192,7 +193,7 @@ async def test_processes_that_project_at_once_agree(stores: Stores) -> None:
     assert await seen(data, DataUse.SECURITY) == set()
 
 
-async def test_a_restored_key_store_is_given_its_restrictions_back(stores: Stores) -> None:
+async def test_a_restored_key_store_is_given_its_restrictions_back(stores: Stores, event_log: Path) -> None:
     data, keys = stores
     restricted, objector, erased = uuid7(), uuid7(), uuid7()
     for subject in (restricted, objector, erased):
@@ -205,15 +206,61 @@ async def test_a_restored_key_store_is_given_its_restrictions_back(stores: Store
     await keys.erase_subject(erased)
     async with keys.db.transaction(DataUse.SECURITY) as session:  # the store of before all that, but for the tombstone
         await session.execute(delete(SubjectUses))
-        await session.execute(update(UsesVersion).values(version=0))
+        await session.execute(delete(UsesVersion))
     keys.forget()
     assert await keys.uses.refused(restricted) == frozenset()
-    permitted = Permitted(data, keys)
-    assert await permitted.reconcile() == 2
+    await Permitted(data, keys).refresh()
     assert await keys.uses.refused(objector) == {DataUse.SECURITY}
     assert DataUse.SERVICE in await keys.uses.refused(restricted)
     assert await keys.uses.refused(erased) == frozenset()
-    assert await permitted.reconcile() == 0
+    assert event_log.read_text().count("vault:restore:uses") == 1
+    await Permitted(data, keys).refresh()
+    assert event_log.read_text().count("vault:restore:uses") == 1
+
+
+async def rows_of(db: Database, *classes: type[Any]) -> dict[type[Any], list[dict[str, Any]]]:
+    """Tables as they are now."""
+    async with db.session(DataUse.SECURITY) as session:
+        return {
+            each: [
+                {column.key: getattr(row, column.key) for column in each.__mapper__.column_attrs}
+                for row in await session.scalars(select(each))
+            ]
+            for each in classes
+        }
+
+
+async def put_back(db: Database, copy: dict[type[Any], list[dict[str, Any]]]) -> None:
+    async with db.transaction(DataUse.SECURITY) as session:
+        for each, rows in copy.items():
+            await session.execute(delete(each))
+            session.add_all(each(**row) for row in rows)
+
+
+@pytest.mark.parametrize("changes", [0, 1, 5])
+async def test_an_objection_outlives_restores_of_both_stores_in_either_order(stores: Stores, changes: int) -> None:
+    """Keys first, then the data of a later day of the same history: its numbers are given anew meanwhile."""
+    data, keys = stores
+    one, other = uuid7(), uuid7()
+    for subject in (one, other):
+        await add(data, subject)
+    keys_then = await rows_of(keys.db, SubjectUses, UsesVersion)
+    for _ in range(changes):
+        await keys.uses.object_to(other, [DataUse.ANALYTICS])
+    assert await seen(data, DataUse.SECURITY) == {one, other}
+    data_then = await rows_of(data, UseRefusal, UseProjection)
+    await put_back(keys.db, keys_then)
+    await put_back(data, {UseRefusal: [], UseProjection: []})
+    keys.forget()
+    await keys.channel.announce()
+    for subject in (one, other):
+        await keys.uses.object_to(subject, [DataUse.SECURITY])
+    assert await seen(data, DataUse.SECURITY) == set()
+    await put_back(data, data_then)
+    await Permitted(data, keys).refresh()
+    assert DataUse.SECURITY in await keys.uses.refused(one)
+    assert {DataUse.SECURITY, *([DataUse.ANALYTICS] if changes else [])} == await keys.uses.refused(other)
+    assert await seen(data, DataUse.SECURITY) == set()
 
 
 async def test_a_plain_table_and_text_are_no_way_round(stores: Stores) -> None:

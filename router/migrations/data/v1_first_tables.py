@@ -21,6 +21,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
     )
     op.create_table(
+        "data_pair",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("pair_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_pair")),
+    )
+    op.create_table(
         "data_subject",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -126,6 +132,7 @@ def upgrade() -> None:
         "use_projection",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_use_projection")),
     )
     op.create_table(
@@ -304,4 +311,5 @@ def downgrade() -> None:
 
     op.drop_table("destroyed_copy")
     op.drop_table("data_subject")
+    op.drop_table("data_pair")
     op.drop_table("account")

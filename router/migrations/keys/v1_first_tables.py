@@ -94,6 +94,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_epoch")),
     )
     op.create_table(
+        "keys_pair",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("pair_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_pair")),
+    )
+    op.create_table(
         "root_epoch",
         sa.Column("root_id", sa.Uuid(), nullable=False),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=False),
@@ -165,9 +171,9 @@ def upgrade() -> None:
 
     op.create_table(
         "uses_version",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_uses_version")),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("version", name=op.f("pk_uses_version")),
     )
 
 
@@ -192,6 +198,7 @@ def downgrade() -> None:
     op.drop_table("staff_opening")
     op.drop_table("rotation")
     op.drop_table("root_epoch")
+    op.drop_table("keys_pair")
     op.drop_table("keys_epoch")
     with op.batch_alter_table("key_node", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_key_node_level_entries"))

@@ -232,11 +232,12 @@ async def test_a_change_of_uses_is_told_by_version(stores: Stores) -> None:
     _, keys = stores
     first, second = uuid7(), uuid7()
     await keys.uses.object_to(first, [DataUse.ANALYTICS])
-    version, changed = await keys.uses.since(0)
+    version, state, changed = await keys.uses.since(0)
+    assert await keys.uses.knows(version, state) and not await keys.uses.knows(version, uuid7())
     assert changed == [Refusals(first, False, frozenset({DataUse.ANALYTICS}))]
     await keys.uses.restrict(second, on=True)
     await keys.uses.permit(first, [DataUse.ANALYTICS])
-    later, changed = await keys.uses.since(version)
+    later, _, changed = await keys.uses.since(version)
     assert later == version + 2
     assert [(each.subject_id, each.restricted) for each in changed] == [(second, True), (first, False)]
     assert changed[1].uses == frozenset()

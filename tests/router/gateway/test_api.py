@@ -93,6 +93,18 @@ async def test_embeddings_whose_answer_cant_be_taken_arent_asked_for(tmp_path: P
             assert (await rig.ask(body | fits, "/v1/embeddings").done()).status == 200
 
 
+async def test_an_answer_that_is_too_large_says_so(tmp_path: Path, ledger: Ledger) -> None:
+    """Nobody knew how long the vectors would be."""
+    vectors = answer({"data": [{"embedding": [0.5] * 300_000}], "usage": {"prompt_tokens": 7, "total_tokens": 7}})
+    async with serving(says(vectors)) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask({"model": MODEL, "input": ["a"]}, "/v1/embeddings").done()
+        told = json.loads(asked.body)["error"]
+        assert (asked.status, told["code"]) == (502, "answer_too_large") and "fewer inputs" in told["message"]
+        row = await rig.usage()
+        assert row.charge_microcredits == row.input_tokens == 10 and row.estimated
+        assert (await rig.taken(), rig.reserved()) == ([10, 10], 0)
+
+
 # --- what admission took ----------------------------------------------------------------------------------------------
 
 

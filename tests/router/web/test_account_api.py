@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import httpx2
 import pytest
 
 from governance import clock
@@ -342,3 +343,21 @@ async def test_a_kill_between_welcome_and_confirmation_loses_neither(stores: Sto
         assert (await client.post(f"{API}/confirm", json=chosen)).status_code == 200
         usage = await client.get(f"{API}/usage", headers=await web.bearer(EMAIL))
         assert usage.json()["balance_microcredits"] == 250_000
+
+
+async def test_the_watch_over_openings_tells_nobody_who_has_an_account(web: Running, event_log: Path) -> None:
+    """Very many sign-ins within a minute are an incident; the answers stay the same, and who has a password gets in."""
+    people = [f"p{number}@example.org" for number in range(7)]
+    for email in people:
+        await web.person(email)
+    web.context.keys.openings.per_minute = 2
+    web.context.keys.openings.keys_per_minute = 2
+    async with web.client() as client:
+
+        async def sign_in(email: str, password: str) -> httpx2.Response:
+            return await client.post("/v1/account/sign-in", json={"email": email, "password": password})
+
+        wrong = [await sign_in(email, "wrong wrong wrong") for email in (*people, "nobody@example.org")]
+        assert {(answer.status_code, answer.json()["code"]) for answer in wrong} == {(401, "sign_in_failed")}
+        assert (await sign_in(people[-1], PASSWORD)).status_code == 200
+    assert "vault:opening:bulk" in event_log.read_text()
