@@ -53,13 +53,19 @@ async def join(data: Database, keys: Database) -> None:
         async with keys.transaction(DataUse.SECURITY) as session:
             session.add(KeysPair(id=1, pair_id=of_keys))
     # A crash here leaves the keys' id alone, which the next run gives to the data.
-    if of_keys is not None and of_data != of_keys:
-        async with data.transaction(DataUse.SECURITY) as session:
-            row = await session.get(DataPair, 1)
-            if row is None:
-                session.add(DataPair(id=1, pair_id=of_keys))
-            elif not await session.scalar(select(func.count()).select_from(DataSubject)):
-                row.pair_id = of_keys
+    if of_keys is None or of_data == of_keys or (of_data is not None and await _has_people(data)):
+        return
+    async with data.transaction(DataUse.SECURITY) as session:
+        row = await session.get(DataPair, 1)
+        if row is None:
+            session.add(DataPair(id=1, pair_id=of_keys))
+        else:
+            row.pair_id = of_keys
+
+
+async def _has_people(data: Database) -> bool:
+    async with data.session(DataUse.LEGAL_OBLIGATION) as session:
+        return await session.scalar(select(DataSubject.id).limit(1)) is not None
 
 
 async def check(data: Database, keys: Database) -> None:

@@ -4,23 +4,29 @@ Applied as sets of ids: numbers are given twice once a restored store destroys s
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from governance import events
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.vault.destruction import NOTHING, DestroyedKey, Destructions, KeysEpoch, Tombstone
+from governance.vault.envelope import Key
 from governance.vault.mirrors import Mirror
 
 
 class DestroyedList:
     """Of one key store."""
 
-    def __init__(self, db: Database, mirrors: Sequence[Mirror]) -> None:
+    KEY = "destroyed-list"
+    """The service key that the mirrors' entries are under. It must be there before a backup is made."""
+
+    def __init__(self, db: Database, mirrors: Sequence[Mirror], key: Callable[[str], Awaitable[Key]]) -> None:
         self._db = db
+        self._key = key
         self.mirrors = tuple(mirrors)
 
     async def epoch(self) -> int:
@@ -57,32 +63,43 @@ class DestroyedList:
         new = await self._since(row.told)
         for mirror in self.mirrors:
             ours = await mirror.state() in (row.told_state, row.state)
-            await mirror.record(new, row.state if ours else None)
+            await mirror.record(new, row.state if ours else None, await self._secret())
         await self._told(row)
 
-    async def untold(self) -> Destructions:
-        """What was destroyed since the mirrors were last told."""
+    async def show_erased(self, mirror: Mirror) -> frozenset[UUID]:
+        """Tell one mirror, ahead of all, who was erased since they were last told; whom."""
         row = await self._row()
-        return await self._since(row.told) if row is not None and row.told < row.epoch else NOTHING
+        gone = (await self._since(row.told)).subject_ids if row is not None and row.told < row.epoch else frozenset()
+        if gone:
+            # Without the state: whether it knows all is for whoever tells every mirror.
+            await mirror.record(Destructions(frozenset(), gone), None, await self._secret())
+        return gone
 
     async def tell_all(self) -> None:
         """Tell each mirror all that it doesn't know, after this store has learned what they know."""
-        known = [await mirror.known() for mirror in self.mirrors]
+        known = [(await mirror.known(await self._secret()))[0] for mirror in self.mirrors]
         row = await self._row()
         if row is None:
             return
         own = await self._since(0)
         for mirror, each in zip(self.mirrors, known, strict=True):
-            await mirror.record(own - each, row.state)
+            await mirror.record(own - each, row.state, await self._secret())
         await self._told(row)
 
     async def missing(self) -> Destructions:
         """What the mirrors know and this store doesn't: it was restored from before."""
         known = NOTHING
         for mirror in self.mirrors:
-            known |= await mirror.known()
+            found, foreign = await mirror.known(await self._secret())
+            known |= found
+            if foreign:
+                # Of another key store, or of whoever could write there: they destroy nothing.
+                await events.emit_async("vault:mirror:foreign", {"mirror": type(mirror).__name__, "entries": foreign})
         # Own last: what another process destroys meanwhile is here before it is in a mirror.
         return known - await self._since(0)
+
+    async def _secret(self) -> bytes:
+        return (await self._key(self.KEY)).secret
 
     async def _row(self) -> KeysEpoch | None:
         async with self._db.session(DataUse.SECURITY) as session:

@@ -69,7 +69,7 @@ class KeyStore:
         self.db = db
         self.keyring = keyring
         self.channel = channel or OneProcess()
-        self.destroyed_list = DestroyedList(db, mirrors)
+        self.destroyed_list = DestroyedList(db, mirrors, self.service_key)
         self.openings = Openings()
         self.record_staff: StaffRecord | None = None
         """Set by `StaffLog`; without it nothing is opened for staff."""

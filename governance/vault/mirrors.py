@@ -1,10 +1,13 @@
 """Where the list of destroyed keys is kept besides the key store, so that restoring an old copy of it revives nothing.
 
 The data store has one copy, the log folder another: each store may be restored alone, and the log never is. A mirror is
-a set of ids, so telling it twice does no harm, and the state of the key store that it was last told.
+a set of ids, so telling it twice does no harm, and the state of the key store that it was last told. Ids bear an
+HMAC-SHA256 under a service key of the key store: who can write to a mirror destroys nothing by it.
 """
 
 import asyncio
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, select
+from sqlalchemy import Integer, LargeBinary, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
@@ -22,6 +25,7 @@ from governance.ids import in_lists, uuid7
 from governance.vault.destruction import Destructions
 
 _TAIL_BYTES = 4096
+_KEY, _SUBJECT = b"key", b"subject"
 
 
 class Mirror(Protocol):
@@ -30,11 +34,11 @@ class Mirror(Protocol):
     async def state(self) -> UUID | None:
         """The key store's state when this was last told; None where it never was."""
 
-    async def record(self, happened: Destructions, state: UUID | None) -> None:
+    async def record(self, happened: Destructions, state: UUID | None, key: bytes) -> None:
         """Keep ids durably, and the state that they bring this up to, if they do. May be repeated."""
 
-    async def known(self) -> Destructions:
-        """All that was ever recorded."""
+    async def known(self, key: bytes) -> tuple[Destructions, int]:
+        """All that was ever recorded under this key, and how many entries are under none that fits."""
 
 
 class DestroyedCopy(Base):
@@ -43,6 +47,7 @@ class DestroyedCopy(Base):
     __tablename__ = "destroyed_copy"
 
     id: Mapped[UUID] = impersonal(Uuid, 130, primary_key=True)
+    mac: Mapped[bytes] = impersonal(LargeBinary, 131)
     key_id: Mapped[UUID | None] = impersonal(Uuid, 132, nullable=True, index=True)
     subject_id: Mapped[UUID | None] = declared(
         Uuid, 133, "user.unique_id.pseudonymous", (DataUse.SECURITY, DataUse.LEGAL_OBLIGATION), nullable=True, index=True,
@@ -69,34 +74,45 @@ class DataMirror:
         async with self._db.session(DataUse.SECURITY) as session:
             return await session.scalar(select(DestroyedState.state))
 
-    async def record(self, happened: Destructions, state: UUID | None) -> None:
+    async def record(self, happened: Destructions, state: UUID | None, key: bytes) -> None:
         async with self._db.transaction(DataUse.SECURITY) as session:
-            for key_id in await _unknown(session, DestroyedCopy.key_id, happened.key_ids):
-                session.add(DestroyedCopy(id=uuid7(), key_id=key_id))
-            for subject_id in await _unknown(session, DestroyedCopy.subject_id, happened.subject_ids):
-                session.add(DestroyedCopy(id=uuid7(), subject_id=subject_id))
+            for key_id in await _unknown(session, DestroyedCopy.key_id, happened.key_ids, key):
+                session.add(DestroyedCopy(id=uuid7(), key_id=key_id, mac=_mac(key, _KEY, key_id)))
+            for subject_id in await _unknown(session, DestroyedCopy.subject_id, happened.subject_ids, key):
+                session.add(DestroyedCopy(id=uuid7(), subject_id=subject_id, mac=_mac(key, _SUBJECT, subject_id)))
             row = await session.get(DestroyedState, 1)
             if row is not None:
                 row.state = state or row.state
             elif state is not None:
                 session.add(DestroyedState(id=1, state=state))
 
-    async def known(self) -> Destructions:
+    async def known(self, key: bytes) -> tuple[Destructions, int]:
+        query = select(DestroyedCopy.key_id, DestroyedCopy.subject_id, DestroyedCopy.mac)
         async with self._db.session(DataUse.SECURITY) as session:
-            rows = (await session.execute(select(DestroyedCopy.key_id, DestroyedCopy.subject_id))).all()
-        return Destructions(
-            frozenset(row.key_id for row in rows if row.key_id is not None),
-            frozenset(row.subject_id for row in rows if row.subject_id is not None),
-        )
+            rows = (await session.execute(query)).all()
+        keys = {row.key_id for row in rows if row.key_id and _fits(key, _KEY, row.key_id, row.mac)}
+        subjects = {row.subject_id for row in rows if row.subject_id and _fits(key, _SUBJECT, row.subject_id, row.mac)}
+        found = Destructions(frozenset(keys), frozenset(subjects))
+        return found, len(rows) - len(keys) - len(subjects)
 
 
 async def _unknown(
-    session: AsyncSession, column: InstrumentedAttribute[UUID | None], ids: Iterable[UUID]
+    session: AsyncSession, column: InstrumentedAttribute[UUID | None], ids: Iterable[UUID], key: bytes
 ) -> list[UUID]:
+    what = _KEY if column.key == "key_id" else _SUBJECT
     unknown = set(ids)
     for some in in_lists(list(unknown)):
-        unknown.difference_update(await session.scalars(select(column).where(column.in_(some))))
+        rows = await session.execute(select(column.label("which"), DestroyedCopy.mac).where(column.in_(some)))
+        unknown.difference_update(row.which for row in rows if _fits(key, what, row.which, row.mac))
     return sorted(unknown)
+
+
+def _mac(key: bytes, what: bytes, which: UUID) -> bytes:
+    return hmac.digest(key, what + which.bytes, hashlib.sha256)
+
+
+def _fits(key: bytes, what: bytes, which: UUID, mac: bytes) -> bool:
+    return hmac.compare_digest(_mac(key, what, which), mac)
 
 
 class LogMirror:
@@ -120,11 +136,12 @@ class LogMirror:
         state = _parsed(lines[-1]).get("state") if lines else None
         return UUID(state) if isinstance(state, str) else None
 
-    async def record(self, happened: Destructions, state: UUID | None) -> None:
+    async def record(self, happened: Destructions, state: UUID | None, key: bytes) -> None:
         lines: list[dict[str, object]] = []
         if happened:
             ids = {"keys": happened.key_ids, "subjects": happened.subject_ids}
-            lines.append({name: sorted(map(str, some)) for name, some in ids.items()})
+            line = {name: sorted(map(str, some)) for name, some in ids.items()}
+            lines.append({**line, "mac": _line_mac(key, line)})
         # In a line of its own, and last: what a crash cuts off is missing in whole.
         if state is not None:
             lines.append({"state": str(state)})
@@ -139,19 +156,23 @@ class LogMirror:
         finally:
             os.close(handle)
 
-    async def known(self) -> Destructions:
-        return await asyncio.to_thread(self._known)
+    async def known(self, key: bytes) -> tuple[Destructions, int]:
+        return await asyncio.to_thread(self._known, key)
 
-    def _known(self) -> Destructions:
+    def _known(self, key: bytes) -> tuple[Destructions, int]:
         keys: set[UUID] = set()
         subjects: set[UUID] = set()
+        foreign = 0
         for line in self._lines():
-            try:
-                keys.update(UUID(text) for text in line.get("keys", ()))
-                subjects.update(UUID(text) for text in line.get("subjects", ()))
-            except (ValueError, TypeError, AttributeError):
+            if not line or "state" in line:
                 continue
-        return Destructions(frozenset(keys), frozenset(subjects))
+            mac = line.pop("mac", None)
+            if not (isinstance(mac, str) and hmac.compare_digest(_line_mac(key, line).encode(), mac.encode())):
+                foreign += 1
+                continue
+            keys.update(UUID(text) for text in line["keys"])
+            subjects.update(UUID(text) for text in line["subjects"])
+        return Destructions(frozenset(keys), frozenset(subjects)), foreign
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         try:
@@ -160,6 +181,11 @@ class LogMirror:
                     yield _parsed(line)
         except FileNotFoundError:
             return
+
+
+def _line_mac(key: bytes, line: dict[str, Any]) -> str:
+    text = json.dumps(line, sort_keys=True, separators=(",", ":"))
+    return hmac.digest(key, text.encode(), hashlib.sha256).hex()
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

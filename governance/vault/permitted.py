@@ -39,7 +39,6 @@ from governance.datamap import (
 from governance.db import Database
 from governance.ids import in_lists
 from governance.statement import Reads
-from governance.vault.destruction import Destructions
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, DestroyedCopy
 from governance.vault.subject_uses import REQUEST_USES, Refusals
@@ -141,9 +140,7 @@ class Permitted:
 
     async def _project_erased(self) -> None:
         """Who was erased is in the data store's copy of the list of what was destroyed: here it is brought up to date."""
-        if gone := (await self._keys.destroyed_list.untold()).subject_ids:
-            # Without the state: whether it knows all is for whoever tells every mirror.
-            await self._erased.record(Destructions(frozenset(), gone), None)
+        if gone := await self._keys.destroyed_list.show_erased(self._erased):
             async with self._data.transaction(DataUse.SECURITY) as session:
                 for some in in_lists(gone):
                     await session.execute(delete(UseRefusal).where(UseRefusal.subject_id.in_(some)))

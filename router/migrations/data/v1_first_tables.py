@@ -36,6 +36,7 @@ def upgrade() -> None:
     op.create_table(
         "destroyed_copy",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
         sa.Column("subject_id", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destroyed_copy")),

@@ -20,11 +20,12 @@ from governance.period import Period
 from governance.vault import keyring as keyrings
 from governance.vault import restored, rotation
 from governance.vault.blind_index import BlindIndex, EmailIndex
+from governance.vault.destroyed_list import DestroyedList
 from governance.vault.destruction import DestroyedKey, Destructions, KeysEpoch, RootEpoch, Tombstone
 from governance.vault.keys import KeyStore
 from governance.vault.keytree import ROOT, KeyNode
 from governance.vault.limits import Limit, Starts
-from governance.vault.mirrors import DestroyedCopy, DestroyedState
+from governance.vault.mirrors import DestroyedCopy, DestroyedState, Mirror
 from governance.vault.rotation import Rotation, What
 from governance.vault.stored_key import StoredKey
 
@@ -197,8 +198,18 @@ async def test_a_destruction_that_is_cut_short_is_finished_at_the_next_start(
         assert await session.scalar(select(RootEpoch.destroyed_at).where(RootEpoch.root_id == before)) is not None
     assert await process.destroyed_list.is_told()
     for mirror in keys.destroyed_list.mirrors:
-        known = await mirror.known()
+        known = await known_to(keys, mirror)
         assert known.subject_ids == {subject} and len(known.key_ids) == 1
+
+
+async def list_key(keys: KeyStore) -> bytes:
+    return (await keys.service_key(DestroyedList.KEY)).secret
+
+
+async def known_to(keys: KeyStore, mirror: Mirror) -> Destructions:
+    found, foreign = await mirror.known(await list_key(keys))
+    assert not foreign
+    return found
 
 
 @dataclass(frozen=True)
@@ -210,6 +221,7 @@ class Copied:
 
     @classmethod
     async def of(cls, keys: KeyStore) -> "Copied":
+        await list_key(keys)  # as whoever opens the stores makes it, before any backup
         async with keys.db.session(DataUse.SECURITY) as session:
             classes = (KeyNode, StoredKey, DestroyedKey, Tombstone, KeysEpoch, BlindIndex, Rotation)
             rows = [row for each in classes for row in (await session.scalars(select(each))).all()]
@@ -271,7 +283,7 @@ async def test_a_restored_store_that_destroys_before_it_looks_still_forgets_the_
             await process.subject_key(person)
     assert await process.destroyed_list.is_told()
     for mirror in keys.destroyed_list.mirrors:
-        assert (await mirror.known()).subject_ids == set(people)
+        assert (await known_to(keys, mirror)).subject_ids == set(people)
 
 
 @pytest.mark.parametrize("kept", [0, 1])
@@ -292,7 +304,7 @@ async def test_one_mirror_is_enough_and_learns_what_it_lost(stores: Stores, kept
     process = other_process(keys)
     assert len(await restored.reconcile(process, data)) == 1 and await process.erased(subject)
     for mirror in keys.destroyed_list.mirrors:
-        assert (await mirror.known()).subject_ids == {subject}
+        assert (await known_to(keys, mirror)).subject_ids == {subject}
 
 
 @pytest.mark.parametrize("middle", [False, True])
@@ -348,11 +360,11 @@ async def test_a_torn_line_of_the_log_is_no_line(stores: Stores) -> None:
     whole = path.read_bytes()
     for cut in range(1, len(whole)):
         path.write_bytes(whole[:-cut])
-        assert (await log.known()).subject_ids <= {subject}
+        assert (await known_to(keys, log)).subject_ids <= {subject}
         process = other_process(keys)
         assert await restored.reconcile(process, data) == []
         assert await process.destroyed_list.is_told()
-        assert (await log.known()).subject_ids == {subject}
+        assert (await known_to(keys, log)).subject_ids == {subject}
 
 
 @pytest.mark.parametrize("starts", [Starts.CREATION, Starts.YEAR_END])
@@ -528,7 +540,7 @@ async def test_thousands_of_keys_are_destroyed_again_after_a_restore(stores: Sto
 
     many = Destructions(frozenset(uuid7() for _ in range(40_000)), frozenset(uuid7() for _ in range(1000)))
     for mirror in keys.destroyed_list.mirrors:
-        await mirror.record(many, uuid7())
+        await mirror.record(many, uuid7(), await list_key(keys))
     process = other_process(keys)
     assert await restored.reconcile(process, data) == []
     assert not await process.destroyed_list.missing() and await process.destroyed_list.is_told()
@@ -554,3 +566,30 @@ async def test_a_shorter_schedule_reaches_the_periods_that_are_there(stores: Sto
     assert await under(90).shorten_periods() == 0  # a longer promise doesn't reach back
     assert await under(7).shorten_periods() == 1
     assert await ends_after() == 7
+
+
+@pytest.mark.parametrize("place", ["log", "data"])
+async def test_who_writes_to_a_mirror_destroys_nothing(stores: Stores, place: str, event_log: Path) -> None:
+    """A line or a row of one's own, and those of another home, are no destruction: one write would erase people for good."""
+    data, keys = stores
+    victim, erased = uuid7(), uuid7()
+    victims_key = await keys.create_subject_key(victim)
+    await keys.create_subject_key(erased)
+    before = await Copied.of(keys)
+    await keys.erase_subject(erased)
+    mine = Destructions(frozenset({victims_key.id}), frozenset({victim}))
+    mirror = keys.destroyed_list.mirrors[1 if place == "log" else 0]
+    await mirror.record(mine, uuid7(), b"k" * 32)
+    if place == "log":
+        path: Path = mirror._path  # type: ignore[attr-defined]
+        with path.open("a") as file:
+            file.write(f'{{"keys": [], "subjects": ["{victim}"]}}\n{{"keys": 3, "subjects": "x", "mac": 5}}\n')
+    process = other_process(keys)
+    assert await restored.reconcile(process, data) == []
+    assert await process.subject_key(victim) == victims_key
+    assert "vault:mirror:foreign" in event_log.read_text()
+    # What is ours beside it still holds.
+    await before.put_back(keys)
+    again = other_process(keys)
+    assert len(await restored.reconcile(again, data)) == 1
+    assert await again.erased(erased) and not await again.erased(victim)
