@@ -51,7 +51,7 @@ async def rows(db: Database) -> list[Backup]:
 
 
 async def mark_removed(db: Database, backup_id: UUID) -> None:
-    """Its file is gone."""
+    """Its file is gone: it counts no more, here or in a receipt."""
     async with db.transaction(DataUse.SECURITY) as session:
         await session.execute(update(Backup).where(Backup.id == backup_id).values(removed_at=clock.now()))
 

@@ -428,9 +428,9 @@ class KeyStore:
         lifetime = self.keyring.root_lifetime
         if lifetime is None:
             return
+        # Of the current root key alone: no new one ends those before it.
+        waiting = select(func.min(DestroyedKey.destroyed_at)).where(DestroyedKey.root_id == await self.root_id())
         async with self.db.session(DataUse.SECURITY) as session:
-            closed = select(RootEpoch.root_id)
-            waiting = select(func.min(DestroyedKey.destroyed_at)).where(DestroyedKey.root_id.not_in(closed))
             since = await session.scalar(waiting)
         if since is not None and since + lifetime <= clock.now():
             await self.roll_root()
@@ -487,14 +487,13 @@ class KeyStore:
             await self._erase_rows(session, some)
         for some in in_lists(missing.key_ids):
             rows |= {row.id: row for row in await session.scalars(select(StoredKey).where(StoredKey.id.in_(some)))}
+        before = keyrings.root_id((await self._tree.lock(session)).wrapped or b"")
         gone = await self._destroy(session, list(rows.values()))
-        root = await self._tree.lock(session)
         # Keys that aren't here at all are listed too: a copy that has them may yet be put in this one's place.
         absent = missing.key_ids - rows.keys()
         session.add_all(
             DestroyedKey(
-                id=key_id, kind="unknown", epoch=epoch, root_id=keyrings.root_id(root.wrapped or b""),
-                destroyed_at=clock.now(),
+                id=key_id, kind="unknown", epoch=epoch, root_id=before, destroyed_at=clock.now(),
             )
             for key_id in absent
         )  # fmt: skip
@@ -510,9 +509,15 @@ class KeyStore:
         return await self.keyring.unwrap(wrapped, ROOT)
 
     async def adopt_root(self, secret: bytes) -> None:
-        """Wrap a restored store's root under today's keyring."""
+        """Wrap a restored store's root under today's keyring: what was destroyed under the copy's root key waits for that
+        one's end, as after any other change of root keys."""
         async with self.db.transaction(DataUse.SECURITY) as session:
+            root = await self._tree.lock(session)
+            before = keyrings.root_id(root.wrapped or b"")
             await self._tree.adopt_root(session, secret)
+            after = keyrings.root_id(root.wrapped or b"")
+            if after != before:
+                await self.root_ends.close(session, before, after)
         self.forget()
 
     # What is there

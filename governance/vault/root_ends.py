@@ -71,13 +71,22 @@ class RootEnds:
         # Oldest first: a provider that trims takes them in no other order.
         for root_id in sorted(roots, key=lambda root_id: place.get(root_id, -1)):
             try:
-                destruction = await self._destroy(root_id)
+                await self._write_down(root_id, await self._keyring.destroy(root_id))
+            except KeyGone:
+                await self._write_down(root_id, None)
             except (KeyUnavailable, Conflict):
                 await self._later([root_id])
-                continue
-            async with self._db.transaction(DataUse.SECURITY) as session:
-                row = await session.get_one(RootEpoch, root_id)
-                row.destroyed_at, row.real_at, row.limit = clock.now(), destruction.at, destruction.limit
+
+    async def _write_down(self, root_id: UUID, ended: Destruction | None) -> None:
+        """`ended` is None where the keyring lacked it already: another process was first, an earlier try crashed before
+        this line, or it ended in a history that a restore took back."""
+        now = clock.now()
+        async with self._db.transaction(DataUse.SECURITY) as session:
+            row = await session.get_one(RootEpoch, root_id, with_for_update=True)
+            if ended is not None:
+                row.destroyed_at, row.real_at, row.limit = now, ended.at, ended.limit
+            elif row.destroyed_at is None:  # what who was first wrote down is more than this
+                row.destroyed_at, row.real_at, row.limit = now, None, _gone(now) + self._keyring.destruction
 
     async def _own(self) -> list[UUID]:
         """The keyring's root keys, oldest first, once it has opened the store. Raises KeyUnavailable."""
@@ -85,13 +94,6 @@ class RootEnds:
             wrapped = await session.scalar(select(KeyNode.wrapped).where(KeyNode.id == ROOT)) or b""
         await self._keyring.unwrap(wrapped, ROOT)
         return list(await self._keyring.root_ids())
-
-    async def _destroy(self, root_id: UUID) -> Destruction:
-        try:
-            return await self._keyring.destroy(root_id)
-        except KeyGone:
-            # An earlier try destroyed it and crashed before it was written down.
-            return Destruction(clock.now(), self._keyring.destruction)
 
     async def _later(self, roots: Iterable[UUID]) -> None:
         """Until it succeeds the receipt says that it isn't real."""
@@ -119,6 +121,10 @@ class RootEnds:
         async with self._db.session(DataUse.SECURITY) as session:
             rows = (await session.scalars(_destroyed(listed))).all()
         return [row.root_id for row in rows if listed[row.root_id] is not RootState.DESTROYING or _is_late(row.real_at)]
+
+
+def _gone(now: datetime) -> str:
+    return f"Since when isn't known: on {now:%Y-%m-%d at %H:%M} UTC the keyring had the root key of before no longer. "
 
 
 def _destroyed(root_ids: Iterable[UUID]) -> Select[RootEpoch]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich import progress
@@ -78,7 +79,7 @@ def _row(backup: Backup) -> dict[str, object]:
 
 def _print(rows: list[dict[str, object]], as_json: bool) -> None:
     # A terminal's line has no room for all of it; scripts get it.
-    shown = ("store", "path", "size_bytes", "created", "state")
+    shown = ("store", "path", "size_bytes", "created", "state", "id")
     table(rows if as_json else [{name: row[name] for name in shown} for row in rows], as_json)
 
 
@@ -137,17 +138,35 @@ def list_(as_json: Json = False) -> None:
 
 @app.command("prune")
 @verb()
-def prune(as_json: Json = False) -> None:
+def prune(
+    backup_ids: Annotated[
+        list[UUID] | None, typer.Argument(help="Ids of backups to delete now, before their end; default: the expired.")
+    ] = None,
+    gone: Annotated[
+        bool,
+        typer.Option("--gone", help="With ids: a backup that isn't where it was written no longer exists anywhere."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Believe the clock, though it is far from the service's last round.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Delete expired backups, and their keys, that still lie where they were written."""
+    if gone and not backup_ids:
+        raise Rejected("--gone needs the ids of the backups that no longer exist.", field="gone")
 
     async def end() -> list[expiry.Pruned]:
         async with opened(Settings.load()) as stores:
-            return await expiry.prune(stores.keys.db)
+            if backup_ids:
+                return await expiry.remove(stores.keys.db, backup_ids, gone=gone)
+            return await expiry.prune(stores.keys.db, force=force)
 
     with _disk():
         found = asyncio.run(end())
     table([{"store": one.backup.store, "path": one.backup.path, "removed": one.removed, "what": one.why} for one in found],
           as_json)  # fmt: skip
+    if backup_ids and not all(one.removed for one in found):
+        fail("Not all of them: delete a backup that was moved where it is kept, then say --gone.")
 
 
 @app.command("restore")

@@ -465,6 +465,59 @@ async def test_a_root_key_that_costs_money_is_replaced_when_it_is_due(
     assert len(await keys.keyring.root_ids()) == 1
 
 
+async def test_a_restored_store_replaces_its_root_key_no_more_than_once(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the copy's destroyed keys wait for was destroyed by the provider long ago, in a history that is no more."""
+    _, keys = stores
+    monkeypatch.setattr(type(keys.keyring), "root_lifetime", timedelta(days=1))
+    subject = uuid7()
+    await keys.create_subject_key(subject)
+    gone = await keys.erase_subject(subject)
+    copy = await Copied.of(keys)
+    now = clock.now() + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    await keys.roll_root_if_due()
+    current = keys.keyring.current
+    now += timedelta(days=10)
+    await copy.put_back(keys)
+    process = other_process(keys)
+    await process.reconcile()
+    await process.close_roots()
+    (told,) = await process.destroyed(gone)
+    assert told.real_at is None and told.limit.startswith(f"Since when isn't known: on {now:%Y-%m-%d}")
+    for _ in range(3):
+        now += timedelta(days=1)
+        await process.roll_root_if_due()
+    assert keys.keyring.current == current
+
+
+async def test_keys_under_a_root_key_that_nothing_knows_replace_none(stores: Stores) -> None:
+    _, keys = stores
+    await keys.create_subject_key(uuid7())
+    current = keys.keyring.current
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        session.add(DestroyedKey(id=uuid7(), kind="unknown", epoch=1, root_id=uuid7(), destroyed_at=clock.now()))
+    await keys.roll_root_if_due()
+    assert keys.keyring.current == current
+
+
+async def test_keys_that_a_copy_lacks_end_with_those_that_it_brought_back(stores: Stores) -> None:
+    _, keys = stores
+    revived, absent = uuid7(), uuid7()
+    await keys.create_subject_key(revived)
+    copy = await Copied.of(keys)
+    await keys.create_subject_key(absent)
+    gone = await keys.erase_subject(absent) + await keys.erase_subject(revived)
+    await copy.put_back(keys)
+    process = other_process(keys)
+    assert await process.reconcile() == list(gone[1:])
+    assert not any(told.limit.startswith("Not yet") for told in await process.destroyed(gone))
+    current = keys.keyring.current
+    await process.roll_root_if_due()
+    assert keys.keyring.current == current
+
+
 async def test_counts_say_what_there_is_and_what_was_replaced(stores: Stores) -> None:
     _, keys = stores
     await keys.create_subject_key(uuid7())

@@ -21,7 +21,7 @@ from governance.ids import uuid7
 from governance.period import Period
 from governance.settings import GovernanceSettings
 from governance.vault.destruction import Destroyed, RootEpoch
-from governance.vault.keyring import Keyring
+from governance.vault.keyring import Destruction, Keyring
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
@@ -227,6 +227,54 @@ async def erased_but_for_the_root(keys: KeyStore) -> tuple[UUID, ...]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys.root_ends, "end", later)
         return await erased(keys)
+
+
+# Gone before it was written down
+
+
+async def test_a_crash_gives_no_receipt_a_time_that_the_provider_does_not_promise(
+    process: Open, tmp_path: Path
+) -> None:
+    keys = await process(FileKeyring.create(tmp_path / "root.key"))
+    gone = await erased_but_for_the_root(keys)
+    (root,) = await epochs(keys)
+    await keys.keyring.destroy(root)  # and it dies here
+    again = await process(FileKeyring(tmp_path / "root.key"))
+    await again.close_roots()
+    found = await told(again, gone)
+    assert found.real_at is None
+    assert found.limit.startswith("Since when isn't known") and found.limit.endswith(FileKeyring.destruction)
+
+
+@pytest.mark.parametrize("first_to_write", ["who destroyed it", "who found it gone"])
+async def test_of_two_processes_who_destroyed_it_says_when(
+    process: Open,
+    transit_settings: GovernanceSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    first_to_write: str,
+) -> None:
+    one = await process(await create_keyring(transit_settings))
+    other = await process(await open_keyring(transit_settings))
+    gone = await erased_but_for_the_root(one)
+    destroy = one.keyring.destroy
+
+    async def before(root_id: UUID) -> Destruction:
+        await one.close_roots()
+        return await destroy(root_id)
+
+    async def between(root_id: UUID) -> Destruction:
+        ended = await destroy(root_id)
+        await other.close_roots()
+        return ended
+
+    if first_to_write == "who destroyed it":
+        monkeypatch.setattr(other.keyring, "destroy", before)
+        await other.close_roots()
+    else:
+        monkeypatch.setattr(one.keyring, "destroy", between)
+        await one.close_roots()
+    found = await told(one, gone)
+    assert found.real_at is not None and found.limit == one.keyring.destruction
 
 
 @pytest.fixture

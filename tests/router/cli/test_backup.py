@@ -33,6 +33,25 @@ def test_a_data_backup_made_while_the_service_runs_is_restored_when_it_is_stoppe
     service.stop()
 
 
+def test_a_backup_ends_when_the_operator_says_so(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home")
+    service.cli("migrate")
+    ids = []
+    for name in ("here", "moved"):
+        made = service.cli("backup", "create", "--store", "data", "--out", str(tmp_path / name), "--json")
+        ids.append(json.loads(made.stdout)["id"])
+    (tmp_path / "moved").unlink()
+    refused = service.cli("backup", "prune", "--gone", check=False)
+    assert refused.returncode == 1 and "needs the ids" in refused.stderr
+    some = service.cli("backup", "prune", *ids, "--json", check=False)
+    assert some.returncode == 1 and [row["removed"] for row in json.loads(some.stdout)] == [True, False]
+    assert "--gone" in some.stderr and not (tmp_path / "here").exists()
+    told = json.loads(service.cli("backup", "prune", *ids, "--gone", "--json").stdout)
+    assert [row["removed"] for row in told] == [True, True]
+    listed = json.loads(service.cli("backup", "list", "--json").stdout)
+    assert all(row["state"].startswith("removed on") for row in listed)
+
+
 def test_a_subject_that_is_not_ours_but_opens_fails_the_check(tmp_path: Path) -> None:
     service = ValueAPI(tmp_path / "home").start()
     service.stop()
