@@ -260,7 +260,7 @@ def _children(statement: Any, *but: str) -> Iterable[Any]:
 def _labels(statement: Select[Any]) -> set[int]:
     """Orders and groups by what the statement selects under that label. SQLAlchemy takes a selected label first, and else
     a table's column of that name."""
-    selected = {each.name for each in statement._raw_columns if isinstance(each, Label) and each._allow_label_resolve}
+    selected = {each.name for each in statement._raw_columns if isinstance(each, Label)}
     return {
         id(each)
         for each in (*statement._order_by_clauses, *statement._group_by_clauses)

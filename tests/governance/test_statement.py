@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased, join
 
 from governance.errors import UseRefused
 from governance.statement import read
+from governance.vault.openings import OpeningCount
 from router.accounts.account import Account
 from router.accounts.person import Person
 from router.billing.usage_log import Usage
@@ -93,7 +94,7 @@ REFUSED: dict[str, Any] = {
     "rows of values": select(
         sa.values(sa.column("of"), name="v").data([(select(Person.role).scalar_subquery(),)]).c.of
     ),
-    "a sample of a function": select(aliased(Person, sa.tablesample(PLAIN, func.md5(PLAIN.c.role))).id),
+    "a sample by a function": select(sa.tablesample(OpeningCount, func.md5(OpeningCount.use)).c.use),
     "DDL": sa.DDL("SELECT role FROM person"),
     "a function": func.count(Person.id),
 }
