@@ -4,7 +4,8 @@ Plain columns linked to a person (token counts, times, postings) are personal da
 touches one (in its columns, its conditions, its order, an aggregate or a subquery) whose declaration doesn't name the
 session's use is refused, and so is one that only counts rows of a table none of whose columns declares it. Sealed columns
 come as handles that ask again when they are opened. What a statement returns from a change (RETURNING) counts as read,
-and so does what a change selects. What a statement reads is `statement.read`'s to tell.
+and so do what a change selects and the columns that it makes a new value of; what is written to a row that was loaded is a
+value. What a statement reads is `statement.read`'s to tell.
 
 Which rows of such a statement are there is `permitted` 's matter (governance/vault/permitted.py).
 """
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Column, Table, event
+from sqlalchemy import ClauseElement, Column, Table, event, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session
 
@@ -72,6 +73,17 @@ def _check(state: ORMExecuteState) -> None:
     rows: RowFilter | None = info.get("permitted")
     if rows is not None and (options := rows.criteria(use, reads)):
         state.statement = state.statement.options(*options)
+
+
+@event.listens_for(GovernedSession, "before_flush")
+def _values_alone(session: Session, _context: object, _instances: object) -> None:
+    """An expression that is set on a row would be written by the flush, whose statements no check sees."""
+    for row in (*session.new, *session.dirty):
+        for name, value in inspect(row).dict.items():
+            if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
+                raise UseRefused(
+                    f"{type(row).__name__}.{name} is set to what the database works out: update it by a statement."
+                )
 
 
 def _undeclared(reads: Reads, use: DataUse) -> Iterator[str]:

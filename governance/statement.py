@@ -1,9 +1,9 @@
 """What a statement reads: which columns, and rows of which mapped classes. What can't be told is refused.
 
 The check of uses (`session_use`) and the filter of rows (`vault/permitted`) hold for what is found here, so whatever would
-hide a read from it is no statement of a session: text, a table without its mapped class, a join that the ORM doesn't
-make, a class that is named only where SQLAlchemy adds no criterion for it. Fails closed: forms that nobody needs yet are
-refused as well.
+hide a read from it is no statement of a session: text, a column's name as text, a function that isn't known here, a table
+without its mapped class, a join that the ORM doesn't make, a class that is named only where SQLAlchemy adds no criterion
+for it. Fails closed: forms that nobody needs yet are refused as well.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,20 +11,37 @@ from dataclasses import dataclass, field
 from typing import Any, Never
 
 from sqlalchemy import Alias, Column, FromClause, Join, Table, TextClause
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ClauseElement, CompoundSelect, Delete, Insert, Select, Update, functions
 from sqlalchemy.sql import util as sql_util
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.elements import ColumnClause, Extract, Label, _textual_label_reference
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.lambdas import LambdaElement
 from sqlalchemy.sql.operators import custom_op
-from sqlalchemy.sql.selectable import AliasedReturnsRows, Exists, SelectBase, TableClause, TextualSelect
+from sqlalchemy.sql.selectable import (
+    AliasedReturnsRows,
+    Exists,
+    SelectBase,
+    TableClause,
+    TableSample,
+    TextualSelect,
+    Values,
+)
 from sqlalchemy.sql.visitors import HasTraverseInternals
 
 from governance.datamap import Declaration
 from governance.errors import UseRefused
 
+FUNCTIONS = frozenset(
+    (
+        *("count", "sum", "min", "max", "avg", "row_number"),
+        *("coalesce", "lower", "upper", "length", "abs", "date", "timezone"),
+    )
+)
+"""What a statement may call: these compute from their arguments alone. Others run text (`query_to_xml`), read files or
+sleep, and which do is each server's own list."""
 _ENTITY = "parententity"  # SQLAlchemy's mark on what came in through a mapped class
 _surface: Any = sql_util.surface_expressions
 _first_mark: Any = sql_util.extract_first_column_annotation
@@ -60,7 +77,7 @@ class _Scope:
     named: set[Any] = field(default_factory=set)
     bare: set[Table] = field(default_factory=set)
     written: Table | None = None
-    """What a change writes: its own columns aren't read by that."""
+    """What a change writes, without a word of it: its own conditions don't read it for anybody."""
 
 
 class _Walk:
@@ -74,13 +91,19 @@ class _Walk:
             self._select(element)
         elif isinstance(element, ColumnClause):
             self._column(element, scope)
+        elif isinstance(element, _textual_label_reference):
+            _refuse("A column that is named as text may not stand in a statement: which one it is can't be told.")
+        elif isinstance(element, FunctionElement) and not _is_known(element):
+            _refuse(
+                f"{getattr(element, 'name', 'It')} is no function that a statement may call: what it reads isn't known."
+            )
         elif isinstance(element, functions.count):
             self._all((each for each in element.clauses if not _is_star(each)), scope)
         elif isinstance(element, FromClause) and not isinstance(element, FunctionElement):
             self._from(element, scope)
         elif isinstance(element, Exists):
             self._select(_selected(element), star=True)
-        elif isinstance(element, TextClause | TextualSelect | LambdaElement | UpdateBase):
+        elif isinstance(element, TextClause | TextualSelect | LambdaElement | UpdateBase | Extract):
             _refuse(f"{type(element).__name__} may not stand in a statement: what it reads can't be told.")
         elif isinstance(getattr(element, "operator", None), custom_op):
             _refuse("An operator of one's own holds text: what it reads can't be told.")
@@ -88,24 +111,23 @@ class _Walk:
             self._all(element.get_children(), scope)
 
     def change(self, statement: Insert | Update | Delete) -> None:
-        """What is written isn't read; what is returned, or selected to be written, is."""
+        """What is written isn't read; what it is made of, what is returned, or selected to be written, is."""
         _without_text(statement)
         if not isinstance(statement.table, Table):
             _refuse("A change names a mapped class.")
         target = _plain(statement.table)
-        returned, own = _Scope(), _Scope(written=None if statement._returning else target)
+        conflicts = _conflicts(statement)
+        returned, own, values = _Scope(), _Scope(written=None if statement._returning else target), _Scope()
         for element in statement._returning:
             self._whole(element)
             self.element(element, returned)
-        if statement._returning:
-            if getattr(statement, "_post_values_clause", None) is not None and _personal(target):
-                _refuse(f"{target.name}: what an insert with a conflict clause returns may be another's row.")
-            self._enter(returned, set(returned.named))
-        values = _Scope(written=target)
-        self._all(_children(statement, "_where_criteria", "_returning", "table"), values)
-        self._all(_many_values(statement), values)
+        self._all(_values(statement, conflicts), values)
+        if conflicts and _personal(target) and (statement._returning or values.named or values.bare):
+            _refuse(f"{target.name}: what an insert with a conflict clause returns, or writes, may be another's row.")
+        for scope in (returned, values):
+            self._enter(scope, set(scope.named))
         chosen = set(self.reads.entities)
-        self._all(getattr(statement, "_where_criteria", ()), own)
+        self._all(_conditions(statement, conflicts), own)
         if not statement._returning:
             # A condition, also one with a subquery, decides what is changed, which is its author's to answer for.
             self.reads.entities = chosen
@@ -123,8 +145,9 @@ class _Walk:
             return
         _without_text(statement)
         scope = _Scope()
+        labels = _labels(statement)
         for element in _children(statement, "_correlate", "_correlate_except"):
-            if not (star and _is_star(element)):
+            if not (star and _is_star(element)) and id(element) not in labels:
                 self.element(element, scope)
         for element in statement._raw_columns:
             self._whole(element)
@@ -185,6 +208,10 @@ class _Walk:
                 scope.bare.add(_plain(element))
             else:
                 self._name(entity, scope)
+        elif isinstance(element, Values | TableSample):
+            _refuse(
+                f"{type(element).__name__} may not stand in a statement: SQLAlchemy doesn't show what it is made of."
+            )
         elif isinstance(element, TableClause):
             _refuse(f"{element.name} is no declared table.")
         elif id(element) not in self._seen:
@@ -230,13 +257,50 @@ def _children(statement: Any, *but: str) -> Iterable[Any]:
     return HasTraverseInternals.get_children(statement, omit_attrs=but)
 
 
-def _many_values(statement: Any) -> Iterator[ClauseElement]:
-    """What SQLAlchemy's traversal leaves out: the values of an INSERT that writes several rows at once."""
-    for rows in getattr(statement, "_multi_values", ()):
-        for row in rows:
-            for value in row.values() if isinstance(row, Mapping) else row:
-                if isinstance(value, ClauseElement):
-                    yield value
+def _labels(statement: Select[Any]) -> set[int]:
+    """Orders and groups by what the statement selects under that label. SQLAlchemy takes a selected label first, and else
+    a table's column of that name."""
+    selected = {each.name for each in statement._raw_columns if isinstance(each, Label)}
+    return {
+        id(each)
+        for each in (*statement._order_by_clauses, *statement._group_by_clauses)
+        if isinstance(each, _textual_label_reference) and each.element in selected
+    }
+
+
+def _conflicts(statement: Any) -> list[Any]:
+    found = getattr(statement, "_post_values_clause", None)
+    conflicts = [] if found is None else [found]
+    for each in conflicts:
+        if not isinstance(each, sqlite.dml.OnConflictClause | postgresql.dml.OnConflictClause):
+            _refuse("An insert takes one conflict clause, and nothing else behind its values.")
+        if not all(isinstance(column, str | Column) for column in each.inferred_target_elements or ()):
+            _refuse("A conflict is one of columns.")
+    return conflicts
+
+
+def _values(statement: Any, conflicts: list[Any]) -> Iterator[Any]:
+    """What is written is made of these: not the columns written, which SQLAlchemy's traversal gives as well, but the values
+    of an INSERT of several rows, which it leaves out."""
+    yield from _children(statement, "_where_criteria", "_returning", "table", "_values", "_post_values_clause")
+    several = [row for rows in getattr(statement, "_multi_values", ()) for row in rows]
+    written = [getattr(each, "update_values_to_set", None) for each in conflicts]
+    for row in (getattr(statement, "_values", None), *several, *written):
+        for value in row.values() if isinstance(row, Mapping) else row or ():
+            if isinstance(value, ClauseElement):
+                yield value
+
+
+def _conditions(statement: Any, conflicts: list[Any]) -> Iterator[Any]:
+    yield from getattr(statement, "_where_criteria", ())
+    for each in conflicts:
+        for condition in (each.inferred_target_whereclause, getattr(each, "update_whereclause", None)):
+            if condition is not None:
+                yield condition
+
+
+def _is_known(function: FunctionElement[Any]) -> bool:
+    return getattr(function, "name", None) in FUNCTIONS and not getattr(function, "packagenames", ())
 
 
 def _without_text(element: Any) -> None:

@@ -6,7 +6,24 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Integer, String, Uuid, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import (
+    Integer,
+    String,
+    Uuid,
+    cast,
+    delete,
+    desc,
+    exists,
+    extract,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    union,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Mapped, aliased
 
 from governance.datamap import Base, DataUse, OnErasure, declared
@@ -70,6 +87,12 @@ REFUSED = {
     "in the condition of a subquery": select(select(Trace.id).where(Trace.score > 3).subquery().c.id),
     "in what an update writes": update(DataSubject).values(state=select(Trace.score).limit(1).scalar_subquery()),
     "in what an insert writes": insert(DataSubject).from_select(["state"], select(Trace.score)),
+    "copied into a column that declares the use": update(Trace).values(place=cast(Trace.score, String)),
+    "the same by the column": update(Trace).values({Trace.place: cast(Trace.score, String)}),
+    "the same in a subquery": update(Trace).values(place=select(cast(OTHER.score, String)).limit(1).scalar_subquery()),
+    "copied by an insert": insert(Trace).from_select(
+        ["id", "place", "score"], select(literal(uuid7(), Uuid), cast(Trace.score, String), literal(1))
+    ),
 }
 
 
@@ -80,6 +103,63 @@ async def test_a_column_that_does_not_declare_the_use_is_not_read(stores: Stores
             await session.execute(REFUSED[how])
     async with stores[0].transaction(DataUse.SECURITY) as session:
         await session.execute(REFUSED[how])
+
+
+_WINDOW = func.row_number()
+# What each would read isn't in it, or not for SQLAlchemy's traversal to see: nobody runs them, whatever the use.
+UNTOLD = {
+    "a name in the order": select(Trace.id).order_by("score"),
+    "a name in a descending order": select(Trace.id).order_by(desc("score")),
+    "a name in a group": select(func.count()).select_from(Trace).group_by("score"),
+    "a name in a union's order": union(select(Trace.id), select(OTHER.id)).order_by("score"),
+    "a name in a window's order": select(Trace.id, _WINDOW.over(order_by="score")),
+    "a name in a window's parts": select(Trace.id, _WINDOW.over(partition_by="score")),
+    "a label that a window takes for the column": select(
+        Trace.place.label("score"), func.count().over(partition_by="score")
+    ),
+    "a function that runs text": select(func.query_to_xml("select score from test_trace", True, False, "")),
+    "a function of a schema's": select(func.pg_catalog.max(Trace.id)),
+    "any function": select(func.pg_read_file("postgresql.conf")),
+    "text for a part of a time": select(
+        extract("year from now()), (select max(score) from test_trace", func.date("now"))
+    ),
+    "text for what conflicts": sqlite.insert(Trace).on_conflict_do_nothing(
+        index_elements=[text("id) DO UPDATE SET place = (SELECT max(score) FROM test_trace) --")]
+    ),
+    "another's row that a conflict copies": sqlite.insert(Trace).on_conflict_do_update(
+        index_elements=["id"], set_={"place": cast(Trace.score, String)}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", UNTOLD)
+async def test_what_can_not_be_told_is_not_run_for_any_use(stores: Stores, how: str) -> None:
+    for use in _BOTH:
+        async with stores[0].session(use) as session:
+            with pytest.raises(UseRefused):
+                await session.execute(UNTOLD[how])
+
+
+async def test_an_order_or_a_group_may_name_what_is_selected(stores: Stores) -> None:
+    where = func.lower(Trace.place).label("where")
+    query = select(where, func.count()).group_by("where").order_by("where")
+    await add(stores[0], None)
+    async with stores[0].session(DataUse.SERVICE) as session:
+        assert (await session.execute(query)).all() == [("home", 1)]
+
+
+async def test_a_row_that_is_loaded_is_written_values_alone(stores: Stores) -> None:
+    copied: Any = select(cast(Trace.score, String)).limit(1).scalar_subquery()
+    async with stores[0].transaction(DataUse.SERVICE) as session:
+        session.add(row := Trace(id=uuid7(), subject_id=None, place=copied, score=1))
+        with pytest.raises(UseRefused, match=r"Trace\.place"):
+            await session.flush()
+        row.place = "home"
+        await session.flush()
+        row.place = copied
+        with pytest.raises(UseRefused, match=r"Trace\.place"):
+            await session.flush()
+        session.expunge_all()
 
 
 async def test_rows_are_not_even_counted_for_a_use_that_no_column_declares(stores: Stores) -> None:
@@ -365,6 +445,20 @@ async def test_what_erasure_and_retention_delete_is_deleted(stores: Stores) -> N
         await session.execute(delete(Trace).where(Trace.id.in_(hers)).execution_options(synchronize_session=False))
     async with data.engine.connect() as connection:
         assert [row[0] for row in await connection.execute(select(Trace.__table__.c.subject_id))] == [other]
+
+
+async def test_a_change_that_copies_a_column_copies_none_of_who_refuses(stores: Stores) -> None:
+    data, keys = stores
+    objector, other = uuid7(), uuid7()
+    for subject in (objector, other):
+        await add(data, subject)
+    await keys.uses.object_to(objector, [DataUse.SECURITY])
+    async with data.transaction(DataUse.SECURITY) as session:
+        copy = update(Trace).values(place=cast(Trace.score, String))
+        await session.execute(copy.execution_options(synchronize_session=False))
+    async with data.session(DataUse.SERVICE) as session:
+        places = {row[0]: row[1] for row in await session.execute(select(Trace.subject_id, Trace.place))}
+    assert places == {objector: "home", other: "1"}
 
 
 async def test_who_was_erased_is_seen_for_no_use_in_any_process(stores: Stores) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased, join
 
 from governance.errors import UseRefused
 from governance.statement import read
+from governance.vault.openings import OpeningCount
 from router.accounts.account import Account
 from router.accounts.person import Person
 from router.billing.usage_log import Usage
@@ -73,6 +74,27 @@ REFUSED: dict[str, Any] = {
     "an insert into a plain table of what a class says": sa.insert(Account.__table__).from_select(
         ["tier"], select(Person.role)
     ),
+    "an insert that makes what was there another's": sqlite.insert(Person).on_conflict_do_update(
+        index_elements=["id"], set_={"role": func.lower(Person.role)}
+    ),
+    "two conflict clauses": sqlite.insert(Account)
+    .on_conflict_do_nothing(index_elements=["id"])
+    .on_conflict_do_nothing(index_elements=["tier"]),
+    "a change of a plain table by itself": sa.update(PLAIN).values(role=func.lower(PLAIN.c.role)),
+    "a name": select(Person.id).order_by("role"),
+    "a name of what isn't selected under it": select(Person.role.label("of")).order_by("role"),
+    "a name in a window that is ordered by": select(Person.id.label("role")).order_by(
+        func.row_number().over(order_by="role")
+    ),
+    "a function that isn't known": select(func.md5(Person.role)),
+    "a function in a condition": select(Person.id).where(func.pg_sleep(1).is_(None)),
+    "a function as a table": select(func.json_each(Person.role).table_valued("value").c.value),
+    "a function of a schema's": select(func.pg_catalog.count(Person.id)),
+    "a part of a time": select(sa.extract("year", Person.created_at)),
+    "rows of values": select(
+        sa.values(sa.column("of"), name="v").data([(select(Person.role).scalar_subquery(),)]).c.of
+    ),
+    "a sample by a function": select(sa.tablesample(OpeningCount, func.md5(OpeningCount.use)).c.use),
     "DDL": sa.DDL("SELECT role FROM person"),
     "a function": func.count(Person.id),
 }
@@ -134,6 +156,16 @@ READ: dict[str, tuple[Any, set[Any], set[type]]] = {
     "a change by what another table says": (
         sa.update(Account).values(tier=select(Person.role).limit(1).scalar_subquery()),
         {ROLE},
+        {Person},
+    ),
+    "a change of a column by itself": (
+        sa.update(Person).where(Person.account_id == 1).values({Person.role: func.lower(Person.role)}),
+        {ROLE},
+        {Person},
+    ),
+    "a name of what is selected": (
+        select(Person.id.label("of"), func.count()).group_by("of").order_by("of"),
+        {ID},
         {Person},
     ),
     "many values, one of which another table says": (
