@@ -115,7 +115,6 @@ MAY: dict[Rule, dict[str, str]] = {
     },
     takes_keys: {
         "governance/backup/create.py": "seals the root that a copy hangs on, and looks whether it opens the copy",
-        "governance/backup/restore.py": "tells whether today's root opens, and drops it",
         "governance/subjects.py": "makes a new person's key, and hands it to nobody",
         "router/app/service.py": "service keys: of rate-limit cells and of names told to providers",
         "router/accounts/directory.py": "the key that a caller's requests are sealed under",

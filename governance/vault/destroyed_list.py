@@ -22,12 +22,16 @@ class DestroyedList:
     """Of one key store."""
 
     KEY = "destroyed-list"
-    """The service key that the mirrors' entries are under. It must be there before a backup is made."""
+    """The service key that the mirrors' entries are under."""
 
     def __init__(self, db: Database, mirrors: Sequence[Mirror], key: Callable[[str], Awaitable[Key]]) -> None:
         self._db = db
         self._key = key
         self.mirrors = tuple(mirrors)
+
+    async def begin(self) -> None:
+        """Make the key that entries are under: it must be there before a backup is made, to know them after a restore."""
+        await self._secret()
 
     async def epoch(self) -> int:
         """How many times keys were destroyed here."""

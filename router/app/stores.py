@@ -12,7 +12,6 @@ from governance.db import Database
 from governance.errors import ConfigurationError, KeyUnavailable
 from governance.vault import event_signature, restored
 from governance.vault.channel import open_channel
-from governance.vault.destroyed_list import DestroyedList
 from governance.vault.keyrings import create_keyring, open_keyring
 from governance.vault.keys import KeyStore
 from governance.vault.mirrors import DataMirror, LogMirror
@@ -105,7 +104,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     data.context["keys"] = keys
     permitted = Permitted(data, keys)
     with suppress(KeyUnavailable):  # what needs it says so
-        await keys.service_key(DestroyedList.KEY)
+        await keys.destroyed_list.begin()
     # Before anything is opened: what a crash left half done is finished, what a restore brought back is undone.
     await restored.reconcile(keys, data)
     await permitted.refresh()
