@@ -118,7 +118,7 @@ def rotate(what: What, as_json: Json = False) -> None:
     elif what is What.SUBJECTS:
         out.print(
             f"{done.total} keys replaced. The service destroys the old ones after {rotation.GRACE.days} days, but none that a "
-            "data backup still needs: `valueapi backup list`.",
+            "data backup still needs: `valueapi backup list`. Make a backup of the key store now: the new keys are in none yet.",
             soft_wrap=True,
         )
     else:

@@ -469,7 +469,7 @@ async def test_a_restored_store_replaces_its_root_key_no_more_than_once(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the copy's destroyed keys wait for was destroyed by the provider long ago, in a history that is no more."""
-    _, keys = stores
+    data, keys = stores
     monkeypatch.setattr(type(keys.keyring), "root_lifetime", timedelta(days=1))
     subject = uuid7()
     await keys.create_subject_key(subject)
@@ -482,7 +482,7 @@ async def test_a_restored_store_replaces_its_root_key_no_more_than_once(
     now += timedelta(days=10)
     await copy.put_back(keys)
     process = other_process(keys)
-    await process.reconcile()
+    await restored.reconcile(process, data)
     await process.close_roots()
     (told,) = await process.destroyed(gone)
     assert told.real_at is None and told.limit.startswith(f"Since when isn't known: on {now:%Y-%m-%d}")
@@ -503,7 +503,7 @@ async def test_keys_under_a_root_key_that_nothing_knows_replace_none(stores: Sto
 
 
 async def test_keys_that_a_copy_lacks_end_with_those_that_it_brought_back(stores: Stores) -> None:
-    _, keys = stores
+    data, keys = stores
     revived, absent = uuid7(), uuid7()
     await keys.create_subject_key(revived)
     copy = await Copied.of(keys)
@@ -511,7 +511,7 @@ async def test_keys_that_a_copy_lacks_end_with_those_that_it_brought_back(stores
     gone = await keys.erase_subject(absent) + await keys.erase_subject(revived)
     await copy.put_back(keys)
     process = other_process(keys)
-    assert await process.reconcile() == list(gone[1:])
+    assert await restored.reconcile(process, data) == list(gone[1:])
     assert not any(told.limit.startswith("Not yet") for told in await process.destroyed(gone))
     current = keys.keyring.current
     await process.roll_root_if_due()
