@@ -48,7 +48,7 @@ async def join(data: Database, keys: Database) -> None:
     A fresh key store beside data isn't joined: `check` refuses it.
     """
     of_data, of_keys = await _ids(data, keys)
-    if of_data is None and of_keys is None:
+    if of_keys is None and (of_data is None or not await _has_people(data)):
         of_keys = UUID(bytes=os.urandom(16), version=4)
         async with keys.transaction(DataUse.SECURITY) as session:
             session.add(KeysPair(id=1, pair_id=of_keys))
@@ -78,5 +78,6 @@ async def check(data: Database, keys: Database) -> None:
     what = "is empty" if empty else "belongs to other data"
     raise ConfigurationError(
         f"The key store {what}, so nothing in the data store can be opened with it. Check VALUEAPI_KEYS_URL; where the keys "
-        "are lost, restore a backup of them: `valueapi backup restore FILE --store keys --force`."
+        "are lost, restore a backup of them (`valueapi backup restore FILE --store keys --force`); where they are restored "
+        "already, restore the data that belong to them (`--store data`)."
     )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ClauseElement, CompoundSelect, Delete, Insert, Select, Update, functions
 from sqlalchemy.sql import util as sql_util
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.elements import ColumnClause, Extract, Label, _textual_label_reference
+from sqlalchemy.sql.elements import ColumnClause, Extract, Label, _textual_label_reference, quoted_name
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.lambdas import LambdaElement
 from sqlalchemy.sql.operators import custom_op
@@ -87,6 +87,10 @@ class _Walk:
         self._seen: set[int] = set()
 
     def element(self, element: Any, scope: _Scope) -> None:
+        for named in (element, getattr(element, "table", None)):
+            for name in (getattr(named, "name", None), getattr(named, "collation", None)):
+                if isinstance(name, quoted_name) and name.quote is False:
+                    _refuse("A name that isn't to be quoted is text: what it reads can't be told.")
         if isinstance(element, Select):
             self._select(element)
         elif isinstance(element, ColumnClause):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 _TEXT = frozenset(
     (
-        *("text", "TextClause", "literal_column", "DDL", "TextualSelect", "from_statement"),
+        *("text", "TextClause", "literal_column", "DDL", "TextualSelect", "from_statement", "quoted_name"),
         *("compiles", "UserDefinedType"),  # an element's or a type's own text
     )
 )

@@ -78,7 +78,7 @@ async def check_loss(keys: KeyStore, file: Path) -> None:
     newer = await keys.made_since(container.read_header(file).created_at)
     if newer:
         raise Rejected(
-            f"Today's key store holds {newer} keys that are newer than the backup: what is sealed under them "
+            f"Today's key store holds {newer} keys of people that are newer than the backup: what is sealed under them "
             "would be lost for ever. --force restores it all the same.",
             field="backup",
         )

@@ -16,8 +16,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
+from governance import events
 from governance.datamap import AtRest, DataUse, KeysBase, LegalBasis, OnErasure, declared, impersonal
-from governance.errors import Conflict, KeyGone, KeyUnavailable, Rejected
+from governance.errors import Conflict, KeyGone, KeyUnavailable, Rejected, SealBroken
 from governance.ids import uuid7
 from governance.vault import columns, envelope
 from governance.vault.columns import SealedType
@@ -162,6 +163,10 @@ class EmailIndex:
         async with self._keys.db.transaction(DataUse.AUTHENTICATION) as session:
             await session.execute(delete(BlindIndex).where(BlindIndex.subject_id == subject_id))
 
+    async def _drop(self, row_id: UUID) -> None:
+        async with self._keys.db.transaction(DataUse.SECURITY) as session:
+            await session.execute(delete(BlindIndex).where(BlindIndex.id == row_id))
+
     async def under(self, key_id: UUID) -> int:
         """How many entries are under an index key."""
         async with self._keys.db.session(DataUse.SECURITY) as session:
@@ -189,6 +194,11 @@ class EmailIndex:
             except KeyGone:
                 # The subject was erased: nobody is to be found by this any more.
                 await self.remove(row.subject_id)
+                continue
+            except SealBroken:
+                # Nothing can be hashed again from it. It goes, or no renewal, and after a restore no start, would ever end.
+                await events.emit_async("vault:value:broken", {"table": "blind_index", "row": str(row.id)})
+                await self._drop(row.id)
                 continue
             inner = msgspec.msgpack.decode(plain, type=bytes)
             values = {"digest": _outer(current, inner), "key_id": current.id}

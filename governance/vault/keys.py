@@ -540,9 +540,10 @@ class KeyStore:
             ]
 
     async def made_since(self, moment: datetime) -> int:
-        """How many stored keys are newer than a moment."""
+        """How many stored keys of people are newer than a moment; the service makes others by itself every day."""
+        newer = (StoredKey.created_at > moment, StoredKey.subject_id.is_not(None))
         async with self.db.session(DataUse.SECURITY) as session:
-            return await session.scalar(select(func.count()).where(StoredKey.created_at > moment)) or 0
+            return await session.scalar(select(func.count()).where(*newer)) or 0
 
     async def unreadable(self) -> dict[str, int]:
         """Keys that are listed and can't be opened, by kind: damage, or a store put together from two days.

@@ -90,8 +90,9 @@ class DataMirror:
         query = select(DestroyedCopy.key_id, DestroyedCopy.subject_id, DestroyedCopy.mac)
         async with self._db.session(DataUse.SECURITY) as session:
             rows = (await session.execute(query)).all()
-        keys = {row.key_id for row in rows if row.key_id and _fits(key, _KEY, row.key_id, row.mac)}
-        subjects = {row.subject_id for row in rows if row.subject_id and _fits(key, _SUBJECT, row.subject_id, row.mac)}
+        # Processes that told it at once leave an entry twice.
+        keys = [row.key_id for row in rows if row.key_id and _fits(key, _KEY, row.key_id, row.mac)]
+        subjects = [row.subject_id for row in rows if row.subject_id and _fits(key, _SUBJECT, row.subject_id, row.mac)]
         found = Destructions(frozenset(keys), frozenset(subjects))
         return found, len(rows) - len(keys) - len(subjects)
 
@@ -134,7 +135,10 @@ class LogMirror:
         # Not the last state, but that of the last line: ids without one were told by a store of another history.
         lines = [line for line in tail.split(b"\n") if line]
         state = _parsed(lines[-1]).get("state") if lines else None
-        return UUID(state) if isinstance(state, str) else None
+        try:
+            return UUID(state) if isinstance(state, str) else None
+        except ValueError:
+            return None
 
     async def record(self, happened: Destructions, state: UUID | None, key: bytes) -> None:
         lines: list[dict[str, object]] = []
@@ -167,7 +171,10 @@ class LogMirror:
             if not line or "state" in line:
                 continue
             mac = line.pop("mac", None)
-            if not (isinstance(mac, str) and hmac.compare_digest(_line_mac(key, line).encode(), mac.encode())):
+            if not (
+                isinstance(mac, str)
+                and hmac.compare_digest(_line_mac(key, line).encode(), mac.encode(errors="replace"))
+            ):
                 foreign += 1
                 continue
             keys.update(UUID(text) for text in line["keys"])
@@ -192,6 +199,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
     """A line's object; an empty one for what is none."""
     try:
         read = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}

@@ -70,11 +70,11 @@ class Openings:
     async def watch(self, subject_id: UUID, use: DataUse, purpose: Purpose) -> None:
         """Before an opening: many people within a minute, outside work declared to be so, is an incident.
 
-        Said once a minute as `vault:opening:bulk`; from twice the number on, UseRefused until the minute is over. Signing in
-        is said and never refused: the answer would tell who has an account, and lock everybody out.
+        Said once a minute as `vault:opening:bulk`; from twice the number on, UseRefused until the minute is over. What is
+        begun to sign up or in is said and never refused: the answer would tell who has an account, and lock everybody out.
         """
         if purpose.bulk is None:
-            refuses = use is not DataUse.AUTHENTICATION
+            refuses = DataUse.AUTHENTICATION not in purpose.uses
             await self._in_a_minute(
                 subject_id, purpose, use.value, self.per_minute, "vault:opening:bulk", refuses=refuses
             )
@@ -94,7 +94,9 @@ class Openings:
             if len(purpose.people) >= WORK_PEOPLE_MAX:
                 await self._in_a_minute(subject_id, purpose, "one piece of work", 0, "vault:key:bulk")
             refuses = DataUse.AUTHENTICATION not in purpose.uses
-            await self._in_a_minute(subject_id, purpose, _KEY, self.keys_per_minute, "vault:key:bulk", refuses=refuses)
+            # Counted apart: a flood of sign-ins must not shut what others do.
+            what = _KEY if refuses else f"{_KEY} to sign in"
+            await self._in_a_minute(subject_id, purpose, what, self.keys_per_minute, "vault:key:bulk", refuses=refuses)
             purpose.people.add(subject_id)
 
     async def _in_a_minute(

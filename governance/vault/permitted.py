@@ -120,20 +120,21 @@ class Permitted:
             await self._keys.uses.unite(await self._shown())
         newest, newest_state, changed = await self._keys.uses.since(0 if restored else version)
         if newest_state is not None and newest_state != state:
-            await self._show(newest, newest_state, changed, anew=restored)
+            await self._show(newest, newest_state, changed)
         await self._project_erased()
 
-    async def _show(self, version: int, state: UUID, changed: Iterable[Refusals], *, anew: bool) -> None:
+    async def _show(self, version: int, state: UUID, changed: Iterable[Refusals]) -> None:
         async with self._data.transaction(DataUse.SECURITY) as session:
             row = await session.scalar(select(UseProjection).with_for_update())
+            ours = row is not None and await self._keys.uses.knows(row.version, row.state)
             # Another process may have been here meanwhile, and further: then this is old news.
-            if row is not None and row.version >= version and not anew:
+            if row is not None and ours and row.version >= version:
                 return
             if row is None:
                 session.add(UseProjection(id=1, version=version, state=state))
             else:
                 row.version, row.state = version, state
-            if anew:
+            if not ours:
                 await session.execute(delete(UseRefusal))
             for refusals in changed:
                 await _write(session, refusals)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from governance.datamap import DataUse
 from governance.db import Database
-from governance.errors import KeyGone
+from governance.errors import KeyGone, UseRefused
 from governance.recent import Recent
 from governance.subjects import DataSubject, SubjectState
 from governance.vault.keys import KeyStore
@@ -18,7 +18,7 @@ from router.accounts.api_key import ApiKey
 from router.accounts.key_format import LENGTH, key_hash, well_formed
 from router.accounts.person import Person
 from router.accounts.principal import Principal
-from router.errors import InvalidKey
+from router.errors import InvalidKey, Unavailable
 
 # One text for malformed, unknown and revoked keys, closed accounts and erased people.
 _REFUSED: Final = "The API key is missing, wrong or revoked."
@@ -137,6 +137,8 @@ class KeyDirectory:
             key = await self._keys.subject_key(row.subject_id)
         except KeyGone:
             return None  # an erasure has taken the key and not yet the row
+        except UseRefused:
+            raise Unavailable("Too many callers at once: try again.", retry_after_s=30) from None
         return Principal(
             api_key_id=row.id,
             account_id=row.account_id,

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
 from governance.datamap import DataUse
-from governance.errors import KeyUnavailable, NotFound, Rejected
+from governance.errors import KeyUnavailable, NotFound, Rejected, UseRefused
 from governance.ids import uuid7
 from governance.mail.outbox import enqueue
 from governance.vault.columns import seal
@@ -30,8 +30,8 @@ async def request_reset(desk: Desk, email: str) -> str:
             subject_id = await desk.emails.find(email)
             if subject_id is not None:
                 await _send_link(desk, subject_id)
-        except (Rejected, KeyUnavailable):
-            pass  # no address, or one that is just being erased: the same answer
+        except (Rejected, KeyUnavailable, UseRefused):
+            pass  # no address, one that is just being erased, or very many at once: the same answer
     return RESET_ANSWER
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from governance import clock, events
 from governance.datamap import DataUse
-from governance.errors import Conflict, KeyUnavailable
+from governance.errors import Conflict, KeyUnavailable, UseRefused
 from governance.ids import uuid7
 from governance.mail.outbox import enqueue
 from governance.subjects import add_subject, new_subject
@@ -51,7 +51,8 @@ async def sign_up(desk: Desk, email: str) -> str:
         try:
             if not await _create(desk, subject_id, address):
                 await _tell_owner(desk, subject_id)
-        except KeyUnavailable:
+        except (KeyUnavailable, UseRefused):
+            # The second: very many at once, which is an incident and said.
             pass  # the address is just being erased: the same answer, and the next sign-up is a new subject's
     return ANSWER
 

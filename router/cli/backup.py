@@ -19,7 +19,7 @@ from governance.backup.copy import Progress
 from governance.backup.registry import Backup
 from governance.datamap import Store
 from governance.db import Database
-from governance.errors import ConfigurationError, KeyUnavailable, Rejected
+from governance.errors import ConfigurationError, Rejected, VaultError
 from governance.period import Period
 from governance.vault.keyring import Keyring
 from governance.vault.keyrings import open_keyring
@@ -204,7 +204,7 @@ async def _reconcile(settings: Settings) -> str | None:
     try:
         async with opened(settings):
             return None
-    except (ConfigurationError, KeyUnavailable) as error:
+    except (ConfigurationError, VaultError) as error:
         # Nothing opens the stores until it is mended, and whoever opens them then begins with it.
         return f"What was destroyed since isn't destroyed again yet. {error}"
 

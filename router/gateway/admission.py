@@ -138,6 +138,7 @@ class Admission:
             zdr,
             allow_store,
             most,
+            output,
             beyond_text,
             wanted,
             verdict,

@@ -177,9 +177,16 @@ class Gateway:
         left = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done() and (reply.finishing or reply.uncounted):
-                # A file by its address may be a million tokens: the answer is read to its end, which `total_s` bounds.
-                await asyncio.wait((answer,), timeout=None if reply.uncounted else _COUNT_SECONDS)
+            reply.left = not answer.done()
+            if not answer.done() and reply.admitted and not reply.counted.is_set():
+                # A file by its address may be a million tokens: read on until they are counted, which `total_s` bounds.
+                counted = asyncio.ensure_future(reply.counted.wait())
+                await asyncio.wait((answer, counted), return_when=asyncio.FIRST_COMPLETED)
+                counted.cancel()
+            if not answer.done() and reply.finishing:
+                await asyncio.wait((answer,), timeout=_COUNT_SECONDS)
+            if answer.cancelled():
+                raise CallerLeft
             if not answer.done():
                 answer.cancel()
                 with suppress(asyncio.CancelledError):
@@ -195,7 +202,9 @@ class Gateway:
 
     async def _answer(self, call: Call, counted: Counted, reply: Reply) -> None:
         admitted = await self._admission.admit(call, counted)
-        reply.uncounted = admitted.beyond_text
+        reply.admitted = True
+        if not admitted.beyond_text:
+            reply.counted.set()
         settlement = Settlement(admitted, reply, self._purse, self._limiter)
         try:
             await self._relay(admitted, reply, settlement)
@@ -209,7 +218,7 @@ class Gateway:
             await settlement.correct_limits()
 
     async def _relay(self, admitted: Admitted, reply: Reply, settlement: Settlement) -> None:
-        trail = Trail()
+        trail = Trail(left=lambda: reply.left)
         try:
             served = await self._attempts.first_answer(admitted, trail)
         except asyncio.CancelledError:

@@ -11,7 +11,7 @@ What an upstream's status means to us:
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from governance import events
@@ -59,8 +59,10 @@ class Served:
 
 @dataclass(slots=True)
 class Trail:
-    """Where a call stands while no answer is there: the route that may have some of its prompt, if one has."""
+    """Where a call stands while no answer is there: the route that may have some of its prompt, if one has; and whether
+    its caller has left."""
 
+    left: Callable[[], bool]
     sent: Route | None = None
 
 
@@ -82,6 +84,8 @@ class Attempts:
         tried: dict[str, int] = {}
         unable: set[str] = set()
         for route in self._plan(admitted.routes):
+            if trail.left():
+                raise asyncio.CancelledError  # nothing new is begun for nobody
             provider = route.provider.id
             if provider in unable or not self._breaker.allow(provider, route.base.authority):
                 continue

@@ -60,6 +60,7 @@ class Admitted:
     zdr: bool
     allow_store: bool
     input_tokens_most: int  # that the reservation covers
+    output_tokens_most: int
     beyond_text: bool  # holds what can't be estimated: a reference, an image, a document
     wanted: list[Want]
     verdict: Verdict

@@ -77,7 +77,7 @@ async def whole(admitted: Admitted, served: Served, reply: Reply, settlement: Se
         except UpstreamError as error:
             if isinstance(error, AnswerTooLarge):
                 # We gave up on it; the provider did what it was asked to.
-                settlement.settle(unanswered(admitted), route, 502, "failed")
+                settlement.settle(oversized(admitted, limit), route, 502, "failed")
             raise broken(error) from None
         settlement.first_byte()
         if "json" not in _kind(served):
@@ -145,6 +145,8 @@ class Stream:
             out = self._meter.close() if chunk is None else self._meter.feed(chunk)
             if self._meter.failed:
                 raise UpstreamFailed("The provider's stream ended in an error.")
+            if self._counted_late and _FINISH.search(out):
+                self._reply.finishing = True
             ended = chunk is None
             if self._meter.complete:
                 held += self._translated(out)
@@ -185,9 +187,8 @@ class Stream:
         if self._reply.status is None:
             kind = _JSON if self._array else _EVENTS
             await self._reply.start(200, [(b"content-type", kind), *answer_headers(self._admitted, self._served)])
-        if self._counted_late and _FINISH.search(data):
-            self._reply.finishing = True
-        self._reply.uncounted = self._reply.uncounted and not self._meter.counts_input
+        if self._meter.counts_input:
+            self._reply.counted.set()
         await self._reply.piece(data)
 
     def _settle(self, status: int, outcome: str) -> None:
@@ -208,6 +209,13 @@ class Stream:
         else:
             tail = self._meter.tail(error, call.request_id)
         await self._reply.end(tail)
+
+
+def oversized(admitted: Admitted, limit: int) -> Usage:
+    """What an answer of more than `limit` bytes owes, whose count was in what wasn't read: as much as was reserved for it."""
+    call = admitted.call
+    read = admitted.input_tokens_most if admitted.beyond_text else estimate_tokens(len(call.body))
+    return Usage(read, 0, min(estimate_tokens(limit), admitted.output_tokens_most), estimated=True)
 
 
 def unanswered(admitted: Admitted) -> Usage:

@@ -1,5 +1,6 @@
 """Writes one answer to the caller: head once, then pieces, then the end. The only writer of response bytes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -10,14 +11,16 @@ Headers = list[tuple[bytes, bytes]]
 class Reply:
     """`status` is None until the head went out; `ended` once the last byte did."""
 
-    __slots__ = ("_send", "ended", "finishing", "status", "uncounted")
+    __slots__ = ("_send", "admitted", "counted", "ended", "finishing", "left", "status")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status: int | None = None
         self.ended = False
         self.finishing = False  # the text is whole; only the provider's count of it is still to come
-        self.uncounted = False  # what the provider read can't be estimated, and it hasn't said yet
+        self.counted = asyncio.Event()  # what the provider read can be told: it has said so, or it can be estimated
+        self.admitted = False  # Credits are set aside, and a provider may be at work
+        self.left = False  # the caller has
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer with its length."""

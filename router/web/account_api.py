@@ -55,7 +55,7 @@ Person = Annotated[SignedIn, Depends(_signed_in)]
 PARAMETERS: Final = ("days", "limit", "before")
 
 
-@mount(router, Account.SIGN_UP, "POST", DataUse.NOTICES, status_code=202)
+@mount(router, Account.SIGN_UP, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES, status_code=202)
 async def post_sign_up(request: Request, body: shapes.Address) -> shapes.Told:
     await throttle.sign_up(request, body.email)
     return shapes.Told(message=await sign_up.sign_up(desk(request), body.email))
@@ -84,7 +84,7 @@ async def post_sign_out(request: Request, person: Person) -> Response:
     return Response(status_code=204)
 
 
-@mount(router, Account.PASSWORD_RESET, "POST", DataUse.NOTICES, status_code=202)
+@mount(router, Account.PASSWORD_RESET, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES, status_code=202)
 async def post_password_reset(request: Request, body: shapes.Address) -> shapes.Told:
     await throttle.sign_up(request, body.email)
     return shapes.Told(message=await password_change.request_reset(desk(request), body.email))

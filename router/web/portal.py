@@ -38,7 +38,7 @@ async def sign_up_page(request: Request) -> Response:
     return show(request, "sign_up.html", email="")
 
 
-@mount(router, Portal.SIGN_UP, "POST", DataUse.NOTICES)
+@mount(router, Portal.SIGN_UP, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_sign_up(request: Request) -> Response:
     form = await forms.read(request)
     email = form.text("email")
@@ -121,7 +121,7 @@ async def reset_page(request: Request) -> Response:
     return show(request, "reset_request.html", email="")
 
 
-@mount(router, Portal.PASSWORD_RESET, "POST", DataUse.NOTICES)
+@mount(router, Portal.PASSWORD_RESET, "POST", DataUse.AUTHENTICATION, DataUse.NOTICES)
 async def post_reset(request: Request) -> Response:
     form = await forms.read(request)
     email = form.text("email")

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Mapped, aliased
+from sqlalchemy.sql.elements import quoted_name
 
 from governance.datamap import Base, DataUse, OnErasure, declared
 from governance.db import Database
@@ -540,3 +541,17 @@ async def test_rewrapping_reads_envelopes_and_whose_they_are_and_no_more(stores:
                 await session.execute(select(Trace.__table__.c.score))
         with pytest.raises(UseRefused):
             await session.execute(select(Trace.__table__.c.id))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        select(Trace.id).order_by(Trace.place.collate(quoted_name("nocase, score desc", quote=False))),
+        select(Trace.id.label(quoted_name("x, score", quote=False))),
+        select(aliased(Trace, name=quoted_name("x, test_trace", quote=False)).id),
+    ],
+)
+async def test_a_name_that_is_not_quoted_is_text(stores: Stores, statement: Any) -> None:
+    async with stores[0].session(DataUse.SERVICE) as session:
+        with pytest.raises(UseRefused):
+            await session.execute(statement)

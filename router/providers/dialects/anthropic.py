@@ -19,7 +19,8 @@ _STATE: Final = ("container", "diagnostics", "user_profile_id")
 GOVERNED = Governed(
     (
         *("model", "provider", "stream", "max_tokens", "metadata", "cache_control", "store"),
-        *("messages", "system", "tools", "tool_choice", "mcp_servers", "output_config"),
+        *("messages", "system", "tools", "tool_choice", "mcp_servers", "output_config", "output_format"),
+        "context_management",
         *("service_tier", "speed", "inference_geo"),
         *_STATE,
     )
@@ -43,9 +44,26 @@ _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 # `input` is a tool call's arguments, the others are JSON schemas: data with field names of the caller's choosing.
 _OPAQUE: Final = frozenset({"input", "input_schema", "schema", "metadata"})
-_NESTED: Final = frozenset({"type", "file_id", "source", "cache_control", "ttl", "content", "tools", "strict"})
+_NESTED: Final = frozenset(
+    {
+        "type",
+        "file_id",
+        "source",
+        "cache_control",
+        "ttl",
+        "content",
+        "tools",
+        "strict",
+        "output_config",
+        "output_format",
+        "format",
+        "context_management",
+        "edits",
+    }
+)
 _SEARCHES: Final = ("web_search_2", "web_fetch_2")
-_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control", "compact_2", *_SEARCHES})
+_UNCOUNTED: Final = ("compact_2", "advisor_2")
+_SUSPECT: Final = base.suspicion({"file", "code_execution_2", "mcp_toolset", "cache_control", *_UNCOUNTED, *_SEARCHES})
 _SCHEMAS: Final = base.suspicion({"json_schema", "strict"})
 
 
@@ -119,9 +137,9 @@ def refuse(endpoint: Endpoint, scan: Scan, *, zdr: bool) -> None:
             raise NotOffered("code_execution", base.STATE)
         if isinstance(kind, str) and kind.startswith(_SEARCHES):
             raise NotOffered(kind.rpartition("_")[0], base.THIRD_PARTY)
-        # The model reads the whole conversation twice, and its top-level usage counts one of the two.
-        if isinstance(kind, str) and kind.startswith("compact_2"):
-            raise NotOffered("compact", base.PRICE)
+        # Another reading of the conversation, or another model's, that the top-level usage leaves out.
+        if isinstance(kind, str) and kind.startswith(_UNCOUNTED):
+            raise NotOffered(kind.rpartition("_")[0], base.PRICE)
         if kind == "mcp_toolset":
             raise NotOffered("mcp_toolset", base.THIRD_PARTY)
         base.refuse_dearer_cache(node)

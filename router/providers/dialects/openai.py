@@ -31,7 +31,7 @@ GOVERNED = Governed(
     (
         *("model", "provider", "stream", "stream_options", "store", "metadata", "user", "safety_identifier"),
         *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
-        *("service_tier", "web_search_options", "prediction"),
+        *("service_tier", "web_search_options", "prediction", "response_format", "text"),
         *_CONTENT,
         *_LIMITS,
         *_CHOICES,
@@ -58,7 +58,8 @@ _STATE_TYPES: Final = frozenset(
 )
 _SEARCHES: Final = "web_search"
 NESTED: Final = _STATE_FIELDS | {
-    *("strict", "type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
+    *("response_format", "text", "format", "json_schema", "function", "strict"),
+    *("type", "audio", "id", "prompt_cache_breakpoint", "cache_control", "ttl", "content", "tools"),
 }
 _SHORTEST_CACHE: Final = "30m"
 _SUSPECT: Final = base.suspicion(

@@ -204,9 +204,9 @@ async def test_a_whole_key_store_is_not_replaced_by_an_older_one(stores: Stores,
     await create.create_keys(order(out), keys, key_file_of(out), tmp_path / "run")
     await restore.check_loss(keys, out)
     await keys.create_subject_key(uuid7())
-    with pytest.raises(Rejected, match="holds 1 keys that are newer"):
+    with pytest.raises(Rejected, match="holds 1 keys of people that are newer"):
         await restore.check_loss(keys, out)
-    with pytest.raises(Rejected, match="holds 1 keys that are newer"):
+    with pytest.raises(Rejected, match="holds 1 keys of people that are newer"):
         await restore.check_loss(KeyStore(keys.db, FileKeyring.create(tmp_path / "other" / "root.key")), out)
 
 

@@ -637,6 +637,7 @@ async def test_who_writes_to_a_mirror_destroys_nothing(stores: Stores, place: st
         path: Path = mirror._path  # type: ignore[attr-defined]
         with path.open("a") as file:
             file.write(f'{{"keys": [], "subjects": ["{victim}"]}}\n{{"keys": 3, "subjects": "x", "mac": 5}}\n')
+            file.write('{"keys": [], "mac": "\\ud800"}\n' + "[" * 100_000 + '\n{"state": "x"}\n')
     process = other_process(keys)
     assert await restored.reconcile(process, data) == []
     assert await process.subject_key(victim) == victims_key

@@ -326,6 +326,25 @@ async def test_an_address_is_not_taken_twice_when_a_renewal_begins_between(
     assert await other.find("both@example.org") == second
 
 
+async def test_a_broken_entry_ends_no_renewal(stores: Stores, event_log: Path) -> None:
+    """It goes, and is said: the renewal, and after a restore every start, would wait for it for ever."""
+    _, keys = stores
+    found = await people(keys, 3)
+    async with keys.db.transaction(DataUse.SECURITY) as session:
+        row = (
+            await session.scalars(select(BlindIndex).where(BlindIndex.subject_id == found["person1@example.org"]))
+        ).one()
+        broken = bytearray(row.inner.envelope)
+        broken[-1] ^= 1
+        await session.execute(
+            update(BlindIndex).where(BlindIndex.id == row.id).values(inner=Sealed(bytes(broken), bytes))
+        )
+    await run(stores, What.INDEX)
+    assert await EmailIndex(keys).find("person0@example.org") == found["person0@example.org"]
+    assert await EmailIndex(keys).find("person1@example.org") is None
+    assert event_log.read_text().count("vault:value:broken") == 1
+
+
 async def test_an_index_key_waits_for_who_is_writing_under_it(stores: Stores) -> None:
     """On PostgreSQL the entry isn't to be seen before its commit; the key's row is held until then."""
     data, keys = stores

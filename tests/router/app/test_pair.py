@@ -58,3 +58,12 @@ async def test_a_fresh_data_store_takes_the_keys_that_are_there(tmp_path: Path) 
     await migrate(settings)
     async with opened(settings) as stores:
         assert not await stores.keys.unreadable()
+
+
+async def test_a_home_without_people_takes_another_key_store(tmp_path: Path) -> None:
+    """There is nothing to lose yet."""
+    settings = await home(tmp_path / "one", people=False)
+    shutil.rmtree(settings.home / "keys")
+    await migrate(settings)
+    async with opened(settings) as stores:
+        assert not await stores.keys.unreadable()

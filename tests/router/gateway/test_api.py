@@ -105,6 +105,19 @@ async def test_an_answer_that_is_too_large_says_so(tmp_path: Path, ledger: Ledge
         assert (await rig.taken(), rig.reserved()) == ([10, 10], 0)
 
 
+async def test_an_answer_that_is_too_large_costs_what_was_set_aside_for_its_output(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """Its count stands in what isn't read; free, a caller could ask for such answers on purpose."""
+    message = {"role": "assistant", "content": "x" * (1 << 20)}
+    long = answer({"choices": [{"message": message, "finish_reason": "stop"}], "usage": USAGE})
+    async with serving(says(long)) as server, rigged(tmp_path, *ledger, server.url) as rig:
+        asked = await rig.ask({**CHAT, "n": 3}).done()
+        assert asked.status == 502
+        row = await rig.usage()
+        assert (row.output_tokens, row.estimated) == (300, True)
+
+
 # --- what admission took ----------------------------------------------------------------------------------------------
 
 
@@ -350,6 +363,49 @@ async def test_leaving_what_can_not_be_estimated_costs_what_the_provider_counts(
         row = await rig.usage()
         assert (row.input_tokens, row.output_tokens, row.estimated) == (4000, 50, False)
         assert row.charge_microcredits == 4000 + 50 * 4
+
+
+async def test_nothing_new_is_begun_for_a_caller_that_left(tmp_path: Path, ledger: Ledger) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await go_on.wait()
+        writer.write(answer({}, b"500 Broken"))
+        await writer.drain()
+
+    body = {**CHAT, "messages": [{"role": "user", "content": [PICTURE]}]}
+    async with serving(script) as server, rigged(tmp_path, *ledger, server.url, attempts_max=3) as rig:
+        asked = rig.ask(body)
+        await begun.wait()
+        asked.leave()
+        await asyncio.sleep(0.05)
+        go_on.set()
+        await asked.done()
+        assert len(server.heads) == 1
+        row = await rig.usage()
+        assert (row.charge_microcredits, row.outcome, row.status) == (0, "cancelled", 499)
+
+
+async def test_leaving_ends_the_upstream_once_what_it_read_is_counted(tmp_path: Path, ledger: Ledger) -> None:
+    """Anthropic counts the prompt at the beginning of a stream."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        started = {"message": {**MESSAGE, "content": [], "usage": {"input_tokens": 4000, "output_tokens": 1}}}
+        writer.write(EVENTS_HEAD + b"event: message_start\n" + event({"type": "message_start", **started}))
+        await writer.drain()
+        await reader.read()
+
+    source = {"type": "url", "url": "https://example.org/a.pdf"}
+    content = [{"type": "document", "source": source}]
+    body = {"model": MODEL, "max_tokens": 100, "stream": True, "messages": [{"role": "user", "content": content}]}
+    async with serving(script) as server, rigged(tmp_path, *ledger, server.url, "anthropic") as rig:
+        asked = rig.ask(body, "/v1/messages")
+        await asked.until(b"message_start")
+        asked.leave()
+        await asked.done()
+        row = await rig.usage()
+        assert (row.input_tokens, row.outcome, row.status) == (4000, "cancelled", 499)
 
 
 # --- what the provider counted is settled, whatever the caller is told ------------------------------------------------

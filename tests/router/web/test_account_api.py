@@ -15,6 +15,7 @@ from governance.datamap import DataUse
 from governance.ids import uuid7
 from router.billing import ledger, usage_log
 from router.billing.meter_event import MeterEvent
+from router.surface import Account
 from router.web import account_shapes
 from tests.router.web.running import PASSWORD, Running, Stores, serve
 
@@ -360,4 +361,8 @@ async def test_the_watch_over_openings_tells_nobody_who_has_an_account(web: Runn
         wrong = [await sign_in(email, "wrong wrong wrong") for email in (*people, "nobody@example.org")]
         assert {(answer.status_code, answer.json()["code"]) for answer in wrong} == {(401, "sign_in_failed")}
         assert (await sign_in(people[-1], PASSWORD)).status_code == 200
+        web.context.keys.openings.per_minute = web.context.keys.openings.keys_per_minute = 0
+        for path in (Account.PASSWORD_RESET, Account.SIGN_UP):
+            sent = [await client.post(str(path), json={"email": email}) for email in (people[0], "nobody@example.org")]
+            assert sent[0].status_code == sent[1].status_code == 202 and sent[0].content == sent[1].content
     assert "vault:opening:bulk" in event_log.read_text()

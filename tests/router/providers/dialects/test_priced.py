@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from router.errors import InvalidRequest
 from router.providers.dialects import NotOffered, wire
 from router.providers.scan import scan
 from router.surface import Dialect, Endpoint
@@ -31,6 +32,7 @@ def refuse(dialect: Dialect, endpoint: Endpoint, fields: dict[str, Any]) -> None
         (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
         (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
         (Dialect.ANTHROPIC, MESSAGES, {"context_management": {"edits": [{"type": "compact_20260112"}]}}),
+        (Dialect.ANTHROPIC, MESSAGES, {"tools": [{"type": "advisor_20260301", "name": "advisor"}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"googleSearch": {}}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"google_search": {}}]}),
         (Dialect.GOOGLE, GENERATE, {"tools": [{"urlContext": {}}]}),
@@ -93,6 +95,40 @@ def test_a_schema_is_kept_and_so_refused_under_zero_data_retention(
     spoken.refuse(endpoint, scanned, zdr=False)
     with pytest.raises(NotOffered, match="retention"):
         spoken.refuse(endpoint, scanned, zdr=True)
+
+
+JSON_FORMAT = '{"type": "json_schema", "schema": {}}'
+
+
+@pytest.mark.parametrize(
+    ("dialect", "endpoint", "body"),
+    [
+        (Dialect.OPENAI, CHAT, f'{{"response_format": {JSON_FORMAT}, "response_format": {{"type": "text"}}}}'),
+        (Dialect.OPENAI, RESPONSES, f'{{"text": {{"format": {JSON_FORMAT}}}, "text": {{}}}}'),
+        (Dialect.OPENAI, RESPONSES, f'{{"text": {{"format": {JSON_FORMAT}, "format": {{}}}}}}'),
+        (
+            Dialect.OPENAI,
+            CHAT,
+            '{"tools": [{"type": "function", "function": {"name": "f", "strict": true}, "function": {"name": "f"}}]}',
+        ),
+        (Dialect.ANTHROPIC, MESSAGES, f'{{"output_format": {JSON_FORMAT}, "output_format": null}}'),
+        (Dialect.ANTHROPIC, MESSAGES, f'{{"output_config": {{"format": {JSON_FORMAT}, "format": null}}}}'),
+        (
+            Dialect.ANTHROPIC,
+            MESSAGES,
+            '{"context_management": {"edits": [{"type": "compact_20260112"}]}, "context_management": {}}',
+        ),
+        (
+            Dialect.ANTHROPIC,
+            MESSAGES,
+            '{"context_management": {"edits": [{"type": "compact_20260112"}], "edits": []}}',
+        ),
+    ],
+)
+def test_a_parent_that_is_named_twice_hides_nothing(dialect: Dialect, endpoint: Endpoint, body: str) -> None:
+    spoken = wire(dialect)
+    with pytest.raises(InvalidRequest, match=r"twice|more than once"):
+        spoken.refuse(endpoint, scan(body.encode(), spoken.GOVERNED), zdr=True)
 
 
 @pytest.mark.parametrize(
