@@ -7,7 +7,7 @@ import pytest
 
 import router.migrations.tables  # noqa: F401  a test alone has every table, as the service has
 from governance import events
-from governance.datamap import METADATA, DataUse, Store
+from governance.datamap import DataUse, Store
 from governance.db import Database
 from governance.vault import purpose
 from governance.vault.keyring_file import FileKeyring
@@ -17,6 +17,7 @@ from governance.vault.permitted import Permitted
 from governance.vault.purpose import Actor, Bulk, Purpose
 from governance.vault.staff_opening import StaffLog
 from policies import retention
+from tests.services import tables
 from tests.services.postgres import Postgres
 
 # Tests open values for any use; routes, jobs and commands under test state their own, and that is what counts there.
@@ -39,15 +40,13 @@ def fresh_postgres(postgres: Postgres) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Database, KeyStore]]:
     """Both stores with their tables, on each database: (data, keys)."""
-    if request.param == "sqlite":
-        urls = [f"sqlite+aiosqlite:///{tmp_path}/data/data.db", f"sqlite+aiosqlite:///{tmp_path}/keys/keys.db"]
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        urls = [server.create_database(), server.create_database()]
-    data, keys_db = Database(urls[0]), Database(urls[1])
-    for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
-        async with database.engine.begin() as connection:
-            await connection.run_sync(METADATA[store].create_all)
+    urls = {}
+    for store in (Store.DATA, Store.KEYS):
+        if request.param == "sqlite":
+            urls[store] = await tables.sqlite(tmp_path / store / f"{store}.db", store)
+        else:
+            urls[store] = await tables.postgresql(request.getfixturevalue("postgres"), store)
+    data, keys_db = Database(urls[Store.DATA]), Database(urls[Store.KEYS])
     keyring = FileKeyring.create(tmp_path / "keys" / "root.key")
     (tmp_path / "log").mkdir()
     mirrors = DataMirror(data), LogMirror(tmp_path / "log")

@@ -114,21 +114,6 @@ def test_a_restored_key_store_revives_nobody(
     assert findings["ok"] and sum(finding["of_erased"] for finding in findings["findings"]) > 0
 
 
-def test_both_stores_restored_from_one_day_still_revive_nobody(
-    service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Neither store knows of the erasure then; the log folder does."""
-    for store in ("data", "keys"):
-        service.cli("backup", "create", "--store", store, "--out", str(tmp_path / store))
-    erase(service, monkeypatch)
-    service.stop()
-    for store in ("keys", "data"):
-        service.cli("backup", "restore", str(tmp_path / store), "--store", store)
-    service.start()
-    assert ask(service, service.key) == 401
-    assert signs_in(service, "operator") and not signs_in(service, "user")
-
-
 @contextmanager
 def destroying(home: Settings) -> Iterator[None]:
     """Subjects come and are erased all the time, in a thread of this process."""

@@ -45,11 +45,12 @@ class Postgres:
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr.decode()[-300:]}")
 
-    def create_database(self) -> str:
-        """A fresh, empty database; its async URL."""
+    def create_database(self, like: str | None = None) -> str:
+        """A fresh database, empty or `like` the one of that URL; its async URL."""
         self._count += 1
         name = f"t{self._count}"
-        self._run("createdb", "-h", str(self.root), "-U", "app", name)
+        template = ["-T", like.split("@/")[1].split("?")[0]] if like is not None else []
+        self._run("createdb", "-h", str(self.root), "-U", "app", *template, name)
         return f"postgresql+asyncpg://app@/{name}?host={self.root}"
 
     def checkpoint(self, url: str) -> None:

@@ -1,7 +1,7 @@
 """Nothing that names, finds or lets in a person rests readable: every byte is searched, and the search is proved."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -30,6 +30,14 @@ NEW = "canary password two"
 IP = "198.51.100.233"
 USER_AGENT = "CanaryBrowser/77.1"
 NAME = "canary key name"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """One of its own: every byte of it is searched, and the suite's holds hundreds of databases."""
+    server = Postgres()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -31,12 +31,19 @@ def text(body: dict[str, Any]) -> int:
 
 
 async def reserved(folder: Path, ledger: Ledger, body: dict[str, Any], path: str = "/v1/chat/completions") -> int:
-    async with serving(says(hang=True)) as server, rigged(folder, *ledger, server.url) as rig:
+    go_on = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        writer.close()
+
+    async with serving(script) as server, rigged(folder, *ledger, server.url) as rig:
         asked = rig.ask(body, path)
         came = asyncio.ensure_future(server.came.wait())
         await asyncio.wait((came, asked.task), return_when=asyncio.FIRST_COMPLETED)
         found = rig.reserved()
         asked.leave()
+        go_on.set()  # what can't be estimated is waited for
         await asked.done()
         assert came.done(), asked.body
         return found
