@@ -4,8 +4,7 @@ A key store that is empty or of another home opens nothing of the data, and woul
 copy of either store brings the id that it had.
 """
 
-import os
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Integer, Uuid, func, select
 from sqlalchemy.orm import Mapped
@@ -49,7 +48,7 @@ async def join(data: Database, keys: Database) -> None:
     """
     of_data, of_keys = await _ids(data, keys)
     if of_keys is None and (of_data is None or not await _has_people(data)):
-        of_keys = UUID(bytes=os.urandom(16), version=4)
+        of_keys = uuid4()
         async with keys.transaction(DataUse.SECURITY) as session:
             session.add(KeysPair(id=1, pair_id=of_keys))
     # A crash here leaves the keys' id alone, which the next run gives to the data.

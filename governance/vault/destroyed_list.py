@@ -3,9 +3,8 @@
 Applied as sets of ids: numbers are given twice once a restored store destroys something of its own.
 """
 
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -45,7 +44,7 @@ class DestroyedList:
             row = KeysEpoch(id=1, epoch=0, told=0)
             session.add(row)
         row.epoch += 1
-        row.state = UUID(bytes=os.urandom(16), version=4)
+        row.state = uuid4()
         return row.epoch
 
     async def is_told(self) -> bool:

@@ -3,9 +3,8 @@
 Kept in the key store, beside the keys, so that it holds for every value of theirs in every process at once.
 """
 
-import os
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -95,7 +94,7 @@ class Uses:
 
     async def _next_version(self, session: AsyncSession) -> int:
         version = (await session.scalar(select(func.max(UsesVersion.version))) or 0) + 1
-        session.add(UsesVersion(version=version, state=UUID(bytes=os.urandom(16), version=4)))
+        session.add(UsesVersion(version=version, state=uuid4()))
         return version
 
     async def knows(self, version: int, state: UUID | None) -> bool:
