@@ -73,10 +73,12 @@ def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
             upstream_user=user,
             default_max_tokens=admitted.model.max_output_tokens,
         )
-        # What this one provider needs beyond its dialect: an aggregator is bound only by what is sent on to it.
-        made = scan(data, spoken.GOVERNED)
-        planned = [edit for edit in spoken.plan(endpoint, made, policy) if edit.name in _OF_ONE_PROVIDER]
-        data = edits.apply(made, planned)
+        planned = []
+        if policy.upstream_provider is not None or policy.output_limit is not None:
+            # What this one provider needs beyond its dialect: an aggregator is bound only by what is sent on to it.
+            made = scan(data, spoken.GOVERNED)
+            planned = [edit for edit in spoken.plan(endpoint, made, policy) if edit.name in _OF_ONE_PROVIDER]
+            data = edits.apply(made, planned)
         names = (f"translated:{call.dialect.value}-{route.dialect.value}", *edits.applied(planned))
         drop = False
     path = spoken.upstream_path(endpoint, route.upstream_model, json_array=call.json_array and translation is None)
