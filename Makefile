@@ -30,7 +30,7 @@ docs: .venv/.test      ## Regenerate the generated pages of docs/
 
 battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
-	@BATTERY=1 $(PY) -m pytest -q tests/battery
+	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py
 
 bench: .venv/.test     ## Measure: what sealing costs, as CPU time and ratios
 	@$(PY) -m tests.bench.vault

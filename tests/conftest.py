@@ -32,9 +32,11 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def fresh_postgres(postgres: Postgres) -> str:
+def fresh_postgres(postgres: Postgres) -> Iterator[str]:
     """Async URL of a fresh, empty database."""
-    return postgres.create_database()
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -57,6 +59,9 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     yield data, keys
     await data.aclose()
     await keys_db.aclose()
+    if request.param == "postgresql":
+        for url in urls.values():
+            request.getfixturevalue("postgres").drop_database(url)
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Va
     environment, folders = {}, [tmp_path]
     with ExitStack() as stack:
         if request.param == "postgresql":
-            server: Postgres = request.getfixturevalue("postgres")
+            server = Postgres()  # its own: every byte of it is searched
+            stack.callback(server.stop)
             environment = {
                 "VALUEAPI_DATABASE_URL": server.create_database(),
                 "VALUEAPI_KEYS_URL": server.create_database(),

@@ -1,7 +1,11 @@
-"""A destroyed key, as the running service feels it: at once in every worker, and for good whatever is restored."""
+"""A destroyed key, as the running service feels it: at once in every worker, and for good whatever is restored.
+
+The drill restores PostgreSQL as well where `BATTERY=1`.
+"""
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -144,6 +148,9 @@ async def rotated_long_ago(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> N
         await rotation.retire(stores.keys, stores.data, oldest)
 
 
+@pytest.mark.parametrize(
+    "service", ["sqlite", "postgresql"] if os.environ.get("BATTERY") else ["sqlite"], indirect=True
+)
 def test_a_drill(service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Backups among destructions, a rotation, an erasure, both stores restored, a command, the service: the living are
     there, the erased isn't."""

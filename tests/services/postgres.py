@@ -53,6 +53,11 @@ class Postgres:
         self._run("createdb", "-h", str(self.root), "-U", "app", *template, name)
         return f"postgresql+asyncpg://app@/{name}?host={self.root}"
 
+    def drop_database(self, url: str) -> None:
+        """Whoever is connected is cut off: hundreds of left databases would make the server slow, and every search of it."""
+        name = url.split("@/")[1].split("?")[0]
+        self._run("dropdb", "-h", str(self.root), "-U", "app", "--force", name)
+
     def checkpoint(self, url: str) -> None:
         """Push everything to the files, so that a byte search sees it."""
         name = url.split("@/")[1].split("?")[0]
