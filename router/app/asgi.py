@@ -1,10 +1,12 @@
 """The one ASGI application: the gateway's paths are dispatched before any framework sees them, the rest goes to the web."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from governance.errors import ValueAPIError
+from router.app import last_resort
 from router.app.service import Service
 from router.gateway import routes
 from router.settings import Settings
@@ -40,6 +42,7 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        last_resort.watch(asyncio.get_running_loop())
         try:
             self._service = await Service.open(self._settings)
         except ValueAPIError as error:

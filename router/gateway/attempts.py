@@ -57,7 +57,7 @@ class Served:
     answer: UpstreamAnswer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trail:
     """Where a call stands while no answer is there: the route that may have some of its prompt, if one has; and whether
     its caller has left."""
