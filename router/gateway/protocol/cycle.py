@@ -45,6 +45,16 @@ class GatewayCycle(RequestResponseCycle):
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Run the application; whatever it does, the client gets one whole answer or a closed connection."""
         try:
+            await self._run(app)
+        except BaseException as error:
+            self.transport.abort()
+            failure.empty(error)
+            raise
+        finally:
+            self.on_response = _nothing
+
+    async def _run(self, app: ASGI3Application) -> None:
+        try:
             await app(self.scope, self.receive, self.send)
             if not self.response_complete and not self.disconnected:
                 self.logger.error("the application returned without a whole answer")
@@ -56,12 +66,6 @@ class GatewayCycle(RequestResponseCycle):
             failure.empty(error)
             _log.error("the application failed", type=met.type, place=met.place)
             await self._answer(GatewayError("Something went wrong on our side."))
-        except BaseException as error:
-            self.transport.abort()
-            failure.empty(error)
-            raise
-        finally:
-            self.on_response = _nothing
 
     async def _answer(self, error: GatewayError) -> None:
         if self.disconnected or self.response_complete:
