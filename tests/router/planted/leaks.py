@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Awaitable, Callable
@@ -91,6 +92,15 @@ async def in_a_traceback_with_locals(admitted: Admitted, db: Database, home: Pat
         logging.getLogger("plain").exception("failed")
         structlog.get_logger("debug").exception("failed", exc_info=error, stack_info=True)
     sys.stdout.flush()
+
+
+@leak
+async def in_a_temporary_file(admitted: Admitted, db: Database, home: Path) -> None:
+    """As an upload is spooled: what is written there must be bytes, and a body gives none."""
+    with tempfile.SpooledTemporaryFile(max_size=1) as file:
+        file.write(b"a part's head")
+        refused(lambda: file.write(admitted.call.body))  # type: ignore[arg-type,return-value]
+        refused(lambda: file.writelines([admitted.call.body]))  # type: ignore[list-item]
 
 
 @leak
