@@ -21,7 +21,7 @@ check: .venv/.test     ## Lint, types in strict mode, import rules, who goes rou
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
-	@$(PY) -m pytest -q tests/test_house.py
+	@$(PY) -m pytest -q tests/test_house.py tests/test_body_rules.py
 	@.venv/bin/valueapi datamap --check
 	@.venv/bin/valueapi docs --check
 

@@ -1,10 +1,13 @@
 """The one ASGI application: the gateway's paths are dispatched before any framework sees them, the rest goes to the web."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from governance.bodies import failure
 from governance.errors import ValueAPIError
+from router.app import last_resort
 from router.app.service import Service
 from router.gateway import routes
 from router.settings import Settings
@@ -31,15 +34,20 @@ class Application:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
             return
-        match = routes.match(scope["path"])
-        if match is not None:
-            await service.gateway.serve(match, scope, receive, send)
-        else:
-            web: Any = service.web
-            await web(scope, receive, send)
+        try:
+            match = routes.match(scope["path"])
+            if match is not None:
+                await service.gateway.serve(match, scope, receive, send)
+            else:
+                web: Any = service.web
+                await web(scope, receive, send)
+        except BaseException as error:
+            failure.empty(error)  # whatever stands around this has nothing to show
+            raise
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        last_resort.watch(asyncio.get_running_loop())
         try:
             self._service = await Service.open(self._settings)
         except ValueAPIError as error:

@@ -1,7 +1,8 @@
 """Structured logs to standard output: our own words, ids and counts. No body, no header value, no personal data.
 
-The standard library's root logger is silenced below WARNING, and what other libraries say at WARNING and above is
-reduced to logger, level and exception type: their texts could quote what they met.
+The standard library's root logger is silenced below WARNING, and what other libraries say at any level is reduced to
+logger, level and exception type where the record is made: their texts could quote what they met, and a handler that a
+library or an operator adds must find nothing in a record either.
 """
 
 import logging
@@ -11,23 +12,52 @@ from typing import Any
 
 import structlog
 
+from governance.bodies.body import Body
+
 _OURS = ("uvicorn.error", "valueapi")
+_PLAIN = (str, int, float)
+_REDUCED = "(a library's words are not kept)"
+
+
+def _record(
+    name: str, level: int, path: str, line: int, message: object, args: Any, exc_info: Any, *place: Any, **rest: Any
+) -> logging.LogRecord:
+    """A record with a text only where that is our own, whole, and made from nothing."""
+    kind = exc_info[0].__name__ if exc_info and exc_info[0] else None
+    own = name.startswith(_OURS) and not args and kind is None and type(message) is str
+    record = logging.LogRecord(name, level, path, line, message if own else _REDUCED, (), None)
+    record.kind = kind
+    return record
 
 
 class _Reduced(logging.Handler):
     """Prints where and how bad, never what: the message of a library can hold anything."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        own = record.name.startswith(_OURS) and not record.args and kind is None
-        detail = {"text": str(record.msg)} if own else {}
         log = structlog.get_logger(record.name)
-        log.log(max(record.levelno, logging.INFO), "library", logger=record.name, type=kind, **detail)
+        detail = {"text": record.msg} if record.msg is not _REDUCED else {}
+        log.log(
+            max(record.levelno, logging.INFO),
+            "library",
+            logger=record.name,
+            type=getattr(record, "kind", None),
+            **detail,
+        )
 
 
 def _no_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event.pop("exc_info", None)
     event.pop("stack_info", None)
+    return event
+
+
+def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Words and numbers stay; of anything else the type is enough, and of a body what it says of itself. The repr of an
+    exception, of a list or of bytes is what they hold."""
+    for name, value in event.items():
+        if value is None or isinstance(value, _PLAIN):
+            continue
+        event[name] = repr(value) if type(value) is Body else f"<{type(value).__name__}>"
     return event
 
 
@@ -38,12 +68,14 @@ def configure() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _no_trace,
+            _plain,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
+    logging.setLogRecordFactory(_record)
     root = logging.getLogger()
     root.handlers[:] = [_Reduced()]
     root.setLevel(logging.WARNING)

@@ -20,7 +20,7 @@ from prometheus_client import multiprocess
 
 from governance.backup import in_use
 from governance.errors import ConfigurationError
-from router.app import figures
+from router.app import figures, last_resort
 from router.app.asgi import Application
 from router.app.key_check import check_keys
 from router.app.logs import configure as configure_logs
@@ -94,6 +94,7 @@ def serve(settings: Settings) -> int:
     """Run until a signal; the exit code. Raises KeyUnavailable where the keyring doesn't open the key store."""
     harden()
     configure_logs()
+    last_resort.install()
     # Held until the end: no restore gets in between this check and a worker, however late that one starts.
     held = in_use.share(settings.run_folder)
     try:
@@ -109,6 +110,7 @@ def worker(descriptor: int) -> int:
     """A worker's whole life, on the supervisor's socket."""
     harden()
     configure_logs()
+    last_resort.install()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     listener = socket.socket(fileno=descriptor)
     return _run(uvicorn.Server(config(Settings.load())), [listener])

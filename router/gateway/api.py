@@ -1,12 +1,12 @@
 """The gateway's paths as a raw ASGI application: bytes in, bytes out. No framework sees a body.
 
 Reads top to bottom as one request does: head, key, body, admission, attempts, relay. A body is read only after the key
-is known to be good; errors take the caller's own shape in one place.
+is known to be good; errors take the caller's own shape in one place. `serve` is the boundary for exceptions: one that
+leaves it holds nothing that it met, so that a server, an event loop or an error tracker above has nothing to show.
 """
 
 import asyncio
 import time
-import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 import structlog
 
 from governance import events
+from governance.bodies import failure
 from governance.bodies.body import Body
+from governance.bodies.failure import Failure
 from governance.vault.purpose import Actor, states
 from router.accounts.directory import KeyDirectory
 from router.accounts.principal import Principal
@@ -87,6 +89,17 @@ class Gateway:
     @states(Actor.GATEWAY)
     async def serve(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens. Nothing that runs for it may open a personal value."""
+        try:
+            await self._respond(match, scope, receive, send)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                # Even the answer to a failure failed.
+                met = failure.of(error)
+                _log.error("internal error", type=met.type, place=met.place, endpoint="")
+            failure.empty(error)
+            raise
+
+    async def _respond(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         name, reply, started_ns = RequestName(), Reply(send), time.perf_counter_ns()
         endpoint = match.endpoint.value if match.endpoint else "models" if match.models else "other"
         dialect = match.dialect
@@ -101,10 +114,13 @@ class Gateway:
             pass
         except GatewayError as error:
             status = error.status
+            failure.empty(error)
             await self._fail(error, dialect, reply, name)
         except Exception as error:
             status = 500
-            await self._record(error, endpoint)
+            met = failure.of(error)
+            failure.empty(error)
+            await self._record(met, endpoint)
             await self._fail(GatewayError("Something went wrong here; it was nothing you did."), dialect, reply, name)
         finally:
             self._metrics.in_flight.dec()
@@ -123,7 +139,7 @@ class Gateway:
         _check_method(scope["method"], match)
         if match.endpoint is None:
             own, _ = self._admission.own_constraints(principal)
-            body = models_list.models(self._catalog, own, dialect, match.model)
+            body = Body(models_list.models(self._catalog, own, dialect, match.model), name.tag)
             await reply.whole(
                 200, [(b"content-type", b"application/json"), (Header.REQUEST_ID.encode(), name.text.encode())], body
             )
@@ -143,7 +159,7 @@ class Gateway:
             caller=head,
             client_ip=self._proxies.client((scope.get("client") or (None,))[0], head.forwarded_for),
             principal=principal,
-            body=await self._read(head, receive),
+            body=await self._read(head, receive, name),
             started_ns=started_ns,
         )
         await self._watched(self._answer(call, counted, reply), receive, reply)
@@ -154,7 +170,7 @@ class Gateway:
             raise InvalidKey("No API key: send it as Authorization: Bearer, x-api-key or x-goog-api-key.")
         return self._directory.cached(head.key) or await self._directory.find(head.key)
 
-    async def _read(self, head: Caller, receive: Receive) -> Body:
+    async def _read(self, head: Caller, receive: Receive, name: RequestName) -> Body:
         if head.content_length is not None and head.content_length > self._body_bytes_max:
             raise BodyTooLarge(f"The body is larger than {self._body_bytes_max} bytes.")
         pieces: list[bytes] = []
@@ -169,7 +185,7 @@ class Gateway:
                 raise BodyTooLarge(f"The body is larger than {self._body_bytes_max} bytes.")
             pieces.append(piece)
             if not message.get("more_body", False):
-                return Body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                return Body(pieces[0] if len(pieces) == 1 else b"".join(pieces), name.tag)
 
     async def _watched(self, answering: Any, receive: Receive, reply: Reply) -> None:
         """Run the answer; cancel it at once when the caller leaves, so that the upstream is cancelled too."""
@@ -247,16 +263,12 @@ class Gateway:
             head = [pair for pair in head if pair[0] != b"retry-after"] + limit_headers(error.verdict, dialect)
         if status in (401, 413):
             head.append((b"connection", b"close"))  # the rest of the body is never read
-        await reply.whole(status, head, body)
+        await reply.whole(status, head, Body(body, name.tag))
 
-    async def _record(self, error: Exception, endpoint: str) -> None:
-        """Type and place only: the text of an exception can quote what it met."""
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-        kind = type(error).__name__
-        self._metrics.failures.labels(kind).inc()
-        _log.error("internal error", type=kind, place=place, endpoint=endpoint)
-        await events.emit_async("gateway:request:internal_error", {"type": kind, "place": place})
+    async def _record(self, met: Failure, endpoint: str) -> None:
+        self._metrics.failures.labels(met.type).inc()
+        _log.error("internal error", type=met.type, place=met.place, endpoint=endpoint)
+        await events.emit_async("gateway:request:internal_error", {"type": met.type, "place": met.place})
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -57,7 +57,7 @@ class Served:
     answer: UpstreamAnswer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trail:
     """Where a call stands while no answer is there: the route that may have some of its prompt, if one has; and whether
     its caller has left."""
@@ -193,5 +193,8 @@ def _retry_after_s(answer: UpstreamAnswer) -> int | None:
 def caller_error(served: Served, body: bytes) -> GatewayError:
     """A translated request's 4xx in our words, with the provider's message to the caller where it has one."""
     translation = served.prepared.translation
-    message = translation.error_message(body) if translation is not None else None
-    return InvalidRequest(message or "The provider refused the request.", code="provider_refused_request")
+    error = InvalidRequest("The provider refused the request.", code="provider_refused_request")
+    if translation is not None:
+        # For the answer alone: it may echo the prompt, so the exception's own text stays ours.
+        error.message = translation.error_message(body) or error.message
+    return error

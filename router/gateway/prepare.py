@@ -85,7 +85,7 @@ def prepare(admitted: Admitted, route: Route, pseudonym_key: bytes) -> Prepared:
     headers = [_JSON]
     for source in (spoken.auth_headers(route.key.reveal()), passing):
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in source.items()]
-    return Prepared(route.url(path), headers, Body(data), endpoint, names, translation, drop)
+    return Prepared(route.url(path), headers, call.body.of_same_request(data), endpoint, names, translation, drop)
 
 
 def is_array(prepared: Prepared, dialect: Dialect, json_array: bool) -> bool:

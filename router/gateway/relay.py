@@ -53,17 +53,17 @@ async def caller_fault(admitted: Admitted, served: Served, reply: Reply, settlem
     try:
         body = await served.answer.read(_ERROR_BYTES_MAX)
     except UpstreamError:
-        body = b""
+        body = admitted.call.body.of_same_request(b"")
     settlement.settle(NOTHING, None, served.answer.status, "failed")
-    if _OUR_TROUBLE.search(body):
+    if _OUR_TROUBLE.search(body.expose()):
         # Google says so of a bad key, Anthropic of an empty purse, with status 400: it is ours, not the caller's.
         await events.emit_async(
             "gateway:provider:key_refused", {"provider": served.route.provider.id, "status": served.answer.status}
         )
         raise UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
     native = served.prepared.translation is None and _kind(served) == _JSON.decode()
-    if not native or not body:
-        raise caller_error(served, body)
+    if not native or len(body) == 0:
+        raise caller_error(served, body.expose())
     headers = [(b"content-type", _JSON), *answer_headers(admitted, served)]
     await reply.whole(served.answer.status, headers, body)
 
@@ -82,11 +82,11 @@ async def whole(admitted: Admitted, served: Served, reply: Reply, settlement: Se
         settlement.first_byte()
         if "json" not in _kind(served):
             raise MalformedUpstream("The provider's answer isn't JSON.")
-        usage = meter_json(route.dialect, served.prepared.endpoint, body, len(call.body))
+        usage = meter_json(route.dialect, served.prepared.endpoint, body.expose(), len(call.body))
         try:
             translation = served.prepared.translation
             if translation is not None:
-                body = translation.response(body)
+                body = body.of_same_request(translation.response(body.expose()))
         except GatewayError as error:
             # The provider did what it was asked to, and counted it: whether the caller can read it changes nothing.
             settlement.settle(usage, route, error.status, "failed")

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from governance.bodies.body import Body
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
@@ -22,10 +24,10 @@ class Reply:
         self.admitted = False  # Credits are set aside, and a provider may be at work
         self.left = False  # the caller has
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    async def whole(self, status: int, headers: Headers, body: Body) -> None:
         """A whole answer with its length."""
         await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
-        await self.end(body)
+        await self.end(body.expose())
 
     async def start(self, status: int, headers: Headers) -> None:
         """The head. Answers hold personal content: no cache may keep them (RFC 9111 section 5.2.2.5)."""

@@ -15,3 +15,8 @@ class RequestName:
     @property
     def text(self) -> str:
         return f"req_{self.id.hex}"
+
+    @property
+    def tag(self) -> str:
+        """What the request's bodies show of it: the last eight digits, all random, of what `text` shows."""
+        return self.id.hex[-8:]

@@ -22,7 +22,7 @@ VERBS: dict[str, Endpoint] = {
 _GATEWAY = tuple(GATEWAY_PREFIXES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Match:
     """What a path asks for. Exactly one of `endpoint`, `models` and `refusal` is set."""
 

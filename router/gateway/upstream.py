@@ -111,8 +111,8 @@ class UpstreamAnswer(Protocol):
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The decoded body as it comes, once. Raises `UpstreamTimeout`, `UpstreamBroken`, with the socket closed."""
 
-    async def read(self, limit: int) -> bytes:
-        """The whole decoded body. Raises `AnswerTooLarge` when it is larger than `limit` bytes."""
+    async def read(self, limit: int) -> Body:
+        """The whole decoded body, under the request's tag. Raises `AnswerTooLarge` when it is larger than `limit` bytes."""
 
     async def aclose(self) -> None:
         """Give the connection back, or close it at once when the body isn't finished."""
@@ -237,7 +237,7 @@ class HttpxUpstream:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError):
             raise UpstreamBroken("the upstream broke off before its answer") from None
         try:
-            return _HttpxAnswer(response, request.timeouts.between_bytes_s, total_at)
+            return _HttpxAnswer(response, request.timeouts.between_bytes_s, total_at, request.body.tag)
         except UpstreamBroken:
             await response.aclose()
             raise
@@ -258,7 +258,7 @@ def _outgoing(request: UpstreamRequest, deadline: _Deadline) -> httpx2.Request:
 
 
 class _HttpxAnswer:
-    def __init__(self, response: httpx2.Response, between_bytes_s: float, total_at: float) -> None:
+    def __init__(self, response: httpx2.Response, between_bytes_s: float, total_at: float, tag: str) -> None:
         self.status: int = response.status_code
         if self.status < 200:
             raise UpstreamBroken("the upstream switched protocols")
@@ -267,6 +267,7 @@ class _HttpxAnswer:
         self._response = response
         self._between_bytes_s = between_bytes_s
         self._total_at = total_at
+        self._tag = tag
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         raw = self._response.aiter_raw()
@@ -296,14 +297,14 @@ class _HttpxAnswer:
         except (httpx2.HTTPError, httpx2.StreamError):
             raise UpstreamBroken("the upstream's answer broke off") from None
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> Body:
         out = bytearray()
         async with aclosing(self.chunks()) as chunks:
             async for chunk in chunks:
                 out += chunk
                 if len(out) > limit:
                     raise AnswerTooLarge("the upstream's answer is larger than allowed")
-        return bytes(out)
+        return Body(bytes(out), self._tag)
 
     async def aclose(self) -> None:
         await self._response.aclose()

@@ -48,7 +48,7 @@ class Field:
     listed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Constraints:
     """None means *no constraint*; an empty set (from an intersection) excludes everyone.
 

@@ -33,7 +33,7 @@ EDITS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Policy:
     """What routing decided about one attempt; it says which edits are due.
 

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Final, cast
+from typing import Final, Never, cast
 
 import msgspec
 
@@ -96,6 +96,9 @@ class Scan:
 
     def __repr__(self) -> str:
         return f"<Scan {len(self.data)} bytes, {len(self.members)} members>"
+
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise TypeError("a Scan can't be pickled or copied")
 
     def __contains__(self, name: str) -> bool:
         return name in self._governed

@@ -5,14 +5,13 @@ Starlette's last-resort middleware raises again so that the server logs the erro
 layer, so neither the text nor a traceback reaches a log.
 """
 
-import traceback
-from pathlib import Path
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from governance.bodies import failure
 from router.errors import BodyTooLarge, GatewayError
 from router.gateway.caller import check_query
 from router.gateway.request_name import RequestName
@@ -77,9 +76,11 @@ class Shell:
                 await self._app(scope, _replay(body, receive), sending)
         except Exception as error:
             if not isinstance(error, GatewayError):
-                _record(error, scope, name)
+                met = failure.of(error)
+                _log.error("internal error", type=met.type, place=met.place, route=_route(scope), request_id=name)
+            answer = problems.respond(problems.typed(error), scope["path"], name)
+            failure.empty(error)
             if not status:
-                answer = problems.respond(problems.typed(error), scope["path"], name)
                 await answer(scope, receive, sending)
         finally:
             self._requests.labels(_method(scope), _route(scope), str(status)).inc()
@@ -126,12 +127,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed
-
-
-def _record(error: Exception, scope: Scope, name: str) -> None:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
-    _log.error("internal error", type=type(error).__name__, place=place, route=_route(scope), request_id=name)
 
 
 def _route(scope: Scope) -> str:

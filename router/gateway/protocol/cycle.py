@@ -3,9 +3,11 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from governance.bodies import failure
 from router.errors import GatewayError, render
 from router.gateway.protocol.body_clock import BodyClock
 from router.gateway.protocol.head import Head
@@ -13,6 +15,8 @@ from router.gateway.request_name import RequestName
 
 if TYPE_CHECKING:
     from router.gateway.protocol.connection import GatewayProtocol
+
+_log = structlog.get_logger("valueapi.http")
 
 
 class GatewayCycle(RequestResponseCycle):
@@ -41,6 +45,16 @@ class GatewayCycle(RequestResponseCycle):
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Run the application; whatever it does, the client gets one whole answer or a closed connection."""
         try:
+            await self._run(app)
+        except BaseException as error:
+            self.transport.abort()
+            failure.empty(error)
+            raise
+        finally:
+            self.on_response = _nothing
+
+    async def _run(self, app: ASGI3Application) -> None:
+        try:
             await app(self.scope, self.receive, self.send)
             if not self.response_complete and not self.disconnected:
                 self.logger.error("the application returned without a whole answer")
@@ -48,13 +62,10 @@ class GatewayCycle(RequestResponseCycle):
         except GatewayError as error:
             await self._answer(error)
         except Exception as error:  # the last line of defence; not logged with its text, which could quote content
-            self.logger.error("the application failed: %s", _place(error))
+            met = failure.of(error)
+            failure.empty(error)
+            _log.error("the application failed", type=met.type, place=met.place)
             await self._answer(GatewayError("Something went wrong on our side."))
-        except BaseException:
-            self.transport.abort()
-            raise
-        finally:
-            self.on_response = _nothing
 
     async def _answer(self, error: GatewayError) -> None:
         if self.disconnected or self.response_complete:
@@ -97,13 +108,3 @@ class GatewayCycle(RequestResponseCycle):
 
 def _nothing() -> None:
     return None
-
-
-def _place(error: BaseException) -> str:
-    """Type and innermost line of an exception: enough to find the fault, nothing of its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    return f"{type(error).__name__} in {trace.tb_frame.f_globals.get('__name__', '?')} line {trace.tb_lineno}"

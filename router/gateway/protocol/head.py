@@ -21,7 +21,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Head:
     """A head that passed: `path` and `query` as they came, and how the body is framed."""
 

@@ -46,7 +46,7 @@ SCHEMA: Final = "providers cache schemas for up to a day, which is retention, an
 CACHE: Final = "a cache that outlives the provider's shortest one is retention, and zero data retention is in force."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Peek:
     """The few fields that routing needs. `max_output_tokens` is the caller's limit per choice, of the fields that the
     endpoint honours; `n` counts choices.

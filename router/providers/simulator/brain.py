@@ -20,7 +20,7 @@ _HUGE, _NEGATIVE = 10**15, -5
 Finish = Literal["stop", "length", "stop_sequence", "tools"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tool:
     """A function that the model may call; `schema` is the JSON schema of its arguments."""
 
@@ -28,7 +28,7 @@ class Tool:
     schema: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prompt:
     """A request, stripped of its dialect. `forced` names a tool, or is `*` for any, or `-` for none.
 
@@ -68,7 +68,7 @@ class Tokens:
         return self.input - self.cached if isinstance(self.input, int) and isinstance(self.cached, int) else self.input
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Call:
     """A tool call with its arguments as JSON text."""
 
@@ -77,7 +77,7 @@ class Call:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """Text or tool calls. `pieces` is the text as a stream would bring it; `tokens` None means: report no usage."""
 

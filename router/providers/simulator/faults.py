@@ -33,7 +33,7 @@ _SUFFIX = re.compile(r":fault=([a-z0-9_]{1,32})((?:,[a-z_]{1,16}=[0-9]{1,7})*)$"
 _STATUS = re.compile(r"[45][0-9][0-9]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fault:
     """A fault's kind and its numbers. With `times=N` only the first N requests of this very fault meet it."""
 

@@ -14,7 +14,7 @@ ECHO_CHARS_MAX = 200_000
 Ending = Literal["whole", "cut", "hang"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """Status, headers and the body in the chunks it is sent in; a stream's chunks are its events.
 

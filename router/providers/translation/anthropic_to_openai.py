@@ -26,7 +26,7 @@ _STOP: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AnthropicToOpenAI:
     """One request's translation; `model_shown` is the name that the caller asked for."""
 

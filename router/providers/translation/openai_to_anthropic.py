@@ -50,7 +50,7 @@ _EVENTS: Final = frozenset(
 _HIDDEN: Final = frozenset({"thinking", "redacted_thinking"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OpenAIToAnthropic:
     """One request's translation; `model_shown` is the name that the caller asked for."""
 
@@ -267,7 +267,7 @@ class _Counts:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Open:
     """A content block that is being streamed. `call` is its tool call's index, None where it is text."""
 

@@ -62,7 +62,7 @@ _FINISH: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OpenAIToGoogle:
     """One request's translation; `model_shown` is the name that the caller asked for."""
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 PROGRAM = """
-import asyncio, logging, warnings
+import asyncio, logging, sys, warnings
+from governance.bodies.body import Body
 from router.app.logs import configure
 configure()
 logging.getLogger("httpx2").error("sent %s", "kanarie")
@@ -24,10 +25,26 @@ asyncio.run(main())
 import structlog
 structlog.get_logger("gateway").error("internal error", type="ValueError", exc_info=ValueError("kanarie"))
 logging.getLogger("uvicorn.error").error("own words")
+# An operator who wants to know it all, and a library with a handler of its own.
+logging.getLogger().setLevel(logging.DEBUG)
+for name in ("httpx2", "urllib3.connectionpool", "openai", "uvicorn.error"):
+    logging.getLogger(name).setLevel(logging.DEBUG)
+    logging.getLogger(name).addHandler(logging.StreamHandler(sys.stdout))
+    logging.getLogger(name).debug("sent %s", "kanarie", extra={"note": 1})
+    logging.getLogger(name).error(ValueError("kanarie"))
+    logging.getLogger(name).error("failed", exc_info=ValueError("kanarie"), stack_info=True)
+class Own:
+    def __repr__(self):
+        return "kanarie"
+structlog.get_logger("gateway").info(
+    "got", error=ValueError("kanarie"), several=["kanarie"], data=b"kanarie", own=Own(), by={"kanarie": 1},
+    body=Body(b"kanarie"), count=3,
+)
 """
 
 
 def test_no_librarys_words_are_printed() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert "kanarie" not in done.stdout + done.stderr
+    assert "<Body 7 bytes #" in done.stdout and '"count": 3' in done.stdout and '"error": "<ValueError>"' in done.stdout
     assert '"type": "ValueError"' in done.stdout and "some.library" in done.stdout and "own words" in done.stdout
