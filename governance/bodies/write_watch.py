@@ -8,6 +8,7 @@ It sees what Python opens. A C library that opens a file by itself is Landlock's
 """
 
 import errno
+import inspect
 import os
 import re
 import sys
@@ -129,7 +130,7 @@ def _is_writing(mode: object, flags: object) -> bool:
 
 
 def _record(event: str, where: str, *, refused: bool) -> None:
-    place = _place(sys._getframe(2))
+    place = _place(inspect.currentframe())
     if place in _seen:
         _seen[place] += 1
         return
