@@ -12,12 +12,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-def run(code: str, *arguments: object, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-    """Run it with `sys.argv[1:]` as given."""
+def run(code: str, *arguments: object, cwd: Path = ROOT, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run it with `sys.argv[1:]` and standard input as given."""
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=cwd,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
