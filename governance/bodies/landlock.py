@@ -73,7 +73,7 @@ def restrict(folders: Iterable[Path]) -> int:
     try:
         for folder in folders:
             _allow(ruleset, folder, handled & _IN_FOLDERS)
-        for device in DEVICES:
+        for device in filter(Path.exists, DEVICES):
             _allow(ruleset, device, handled & _OF_DEVICES)
         if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")

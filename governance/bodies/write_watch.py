@@ -23,7 +23,7 @@ from governance import events
 from governance.vault.purpose import Actor, acting
 
 PLACES_MAX = 1000
-"""Of places in the code that are remembered; what comes after them is refused, or passes, without a record."""
+"""That are remembered; what comes after them is refused, or passes, without a record."""
 
 _OURS = f"{Path(__file__).parents[2]}{os.sep}"
 _PACKAGES = ("governance", "policies", "reports", "router")
@@ -76,7 +76,7 @@ _installed = False
 
 
 def seen() -> dict[str, int]:
-    """How often each place in the code did what isn't declared, since the process began."""
+    """How often each place in the code did what isn't declared, and what that was, since the process began."""
     return dict(_seen)
 
 
@@ -131,12 +131,13 @@ def _is_writing(mode: object, flags: object) -> bool:
 
 def _record(event: str, where: str, *, refused: bool) -> None:
     place = _place(inspect.currentframe())
-    if place in _seen:
-        _seen[place] += 1
+    key = f"{place} {event} {where}"
+    if key in _seen:
+        _seen[key] += 1
         return
     if len(_seen) >= PLACES_MAX:
         return
-    _seen[place] = 1
+    _seen[key] = 1
     detail: dict[str, events.Detail] = {"place": place, "what": event, "where": where, "refused": refused}
     told = threading.Thread(target=events.emit, args=("bodies:write:outside", detail), name="write-watch")
     try:

@@ -44,7 +44,10 @@ def _say(confined: Confinement) -> None:
 
 
 def _sentences(missing: tuple[Measure, ...]) -> str:
-    return " ".join(f"{_KEEPS[measure.name]}: {measure.detail}. To mend it, {measure.mend}." for measure in missing)
+    return " ".join(
+        f"{_KEEPS[measure.name]}: {measure.detail}." + (f" To mend it, {measure.mend}." if measure.mend else "")
+        for measure in missing
+    )
 
 
 _KEEPS = {
@@ -64,7 +67,7 @@ def declared(settings: Settings) -> Declared:
         (
             (settings.data_folder / "journal", r"[0-9a-f-]+\.(?:journal|lock)"),
             (settings.log_folder, r"events(?:-[0-9TZ.-]+)?\.jsonl"),
-            (settings.run_folder / "metrics", r"[^/]+/[a-z_]+\.db"),
+            (settings.run_folder / "metrics", r"[^/]+/[a-z]+(?:_[a-z]+)*_[0-9]+\.db"),
             *stores,
         ),
     )

@@ -160,7 +160,7 @@ SEVERAL = asked(GATEWAY + "for name in 'abc': (outside / name).touch()\n    (out
 def test_each_place_in_the_code_is_recorded_once(watched: Watched) -> None:
     _, lines, seen, _ = watched(SEVERAL)
     assert {place for place, *_ in lines} == {f"{PLANTED}:2", f"{PLANTED}:3"} and len(lines) == 2
-    assert seen == {f"{PLANTED}:2": 3, f"{PLANTED}:3": 1}
+    assert seen == {f"{PLANTED}:2 open outside": 3, f"{PLANTED}:3 open outside": 1}
 
 
 def test_it_is_installed_once() -> None:
