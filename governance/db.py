@@ -100,6 +100,7 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
             "foreign_keys=ON",
             "secure_delete=ON",
             "busy_timeout=15000",
+            "temp_store=MEMORY",  # no sort of personal data spills into a temporary folder
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -120,8 +120,19 @@ class GovernanceSettings(BaseSettings):
         return self.key_file or self.keys_folder / "root.key"
 
     def folders(self) -> tuple[Path, ...]:
-        """Every folder that the service may write to."""
+        """Every folder of the home that the service may write to."""
         return (self.home, self.data_folder, self.keys_folder, self.log_folder, self.run_folder)
+
+    def store_files(self) -> tuple[Path, ...]:
+        """The stores that are SQLite files, where they really lie: SQLite makes its log beside them."""
+        urls = (self.data_store(), self.key_store())
+        return tuple(Path(url.split(":///", 1)[1]).resolve() for url in urls if url.startswith("sqlite"))
+
+    def writable_folders(self) -> tuple[Path, ...]:
+        """Every folder that the service may write to, wherever settings put it."""
+        # A key file is never changed in place: a new one is made beside it.
+        files = [*self.store_files(), *([self.root_key_file().resolve()] if self.keyring == "file" else [])]
+        return tuple(dict.fromkeys([*self.folders(), *(file.parent for file in files)]))
 
     def make_folders(self) -> None:
         """Create them, readable by the owner alone; an existing home that others may read is closed to them."""

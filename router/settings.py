@@ -31,6 +31,22 @@ class Settings(GovernanceSettings):
         ("127.0.0.0/8", "::1"), description="Addresses or networks that may read /metrics; comma-separated."
     )
 
+    confinement: Literal["on", "required", "off"] = Field(
+        "on",
+        description="Serving processes give up what they don't need (docs/privacy/confinement.md). on: what can't be held is "
+        "said loudly and recorded; required: the service starts only where everything is held; off: for debuggers.",
+    )
+    lock_memory: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Keep memory out of swap. auto: lock it where the limits allow, else look whether there is swap at all; "
+        "on: locked or not held; off: only look.",
+    )
+    write_watch: Literal["record", "strict", "off"] = Field(
+        "record",
+        description="Files that a gateway request opens for writing, beside the declared ones: recorded once per place in "
+        "the code, or (strict) refused too.",
+    )
+
     providers: Path | None = Field(None, description="A providers.yaml that alone defines providers and models.")
     allow_insecure_upstreams: bool = Field(False, description="Production: accept plain-http or loopback upstreams.")
     simulator: Literal["auto", "on", "off"] = Field(

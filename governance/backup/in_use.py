@@ -31,15 +31,30 @@ def _hold(run_folder: Path, kind: int, refusal: str) -> int:
 
 
 def holders(run_folder: Path) -> list[int]:
-    """Processes that hold the stores in use, but for this one (Linux, processes that we may look at)."""
-    lock = str((run_folder / _FILE).absolute())
+    """Processes that hold the stores in use, but for this one (Linux)."""
+    path = (run_folder / _FILE).absolute()
+    locking = _locking(path)
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and int(process.name) != os.getpid():
             try:
-                held = any(str(handle.readlink()) == lock for handle in (process / "fd").iterdir())
-            except OSError:  # another user's, or one that has just ended
+                held = any(str(handle.readlink()) == str(path) for handle in (process / "fd").iterdir())
+            except PermissionError:  # another user's, or one that lets nobody look (a serving process)
+                held = int(process.name) in locking
+            except OSError:  # one that has just ended
                 continue
             if held:
                 found.append(int(process.name))
     return sorted(found)
+
+
+def _locking(path: Path) -> set[int]:
+    """Processes that the kernel lists with a lock on this file. proc_locks(5)."""
+    try:
+        number = path.stat().st_ino
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return set()
+    # The device is left out: what is listed isn't always what stat(2) says (btrfs, overlayfs).
+    fields = [line.split() for line in lines]
+    return {int(each[4]) for each in fields if each[1] == "FLOCK" and each[5].rpartition(":")[2] == str(number)}

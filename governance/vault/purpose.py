@@ -129,6 +129,12 @@ def stated(what: str) -> Purpose:
     return purpose
 
 
+def acting() -> Actor | None:
+    """Who it is that runs now; None where no purpose was stated, or it is over."""
+    purpose = _current.get()
+    return None if purpose is None or purpose.over else purpose.actor
+
+
 def opening(what: str) -> Purpose:
     """The purpose of what opens something now. Raises UseRefused as `stated` does, and for who opens nothing."""
     purpose = stated(what)

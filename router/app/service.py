@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
 from governance.backup import registry as backups
+from governance.bodies import confine
 from governance.datamap import DataUse, Store, registry
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
@@ -73,6 +74,7 @@ class Service:
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
+        await confine.record_current()  # events are signed from here on
         self.catalog = catalog = await self._open_catalog()
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret

@@ -8,7 +8,6 @@ import asyncio
 import ctypes
 import gc
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -19,8 +18,9 @@ import uvicorn
 from prometheus_client import multiprocess
 
 from governance.backup import in_use
+from governance.bodies import confine
 from governance.errors import ConfigurationError
-from router.app import figures, last_resort
+from router.app import confinement, figures, last_resort
 from router.app.asgi import Application
 from router.app.key_check import check_keys
 from router.app.logs import configure as configure_logs
@@ -70,12 +70,6 @@ def config(settings: Settings) -> uvicorn.Config:
     )
 
 
-def harden() -> None:
-    """Files for the owner alone, and no core dump: it would hold bodies and open keys."""
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def check_address(settings: Settings) -> None:
     """Raises ConfigurationError before anything is made or shown where the address can't be listened on."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -91,10 +85,13 @@ def check_address(settings: Settings) -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Run until a signal; the exit code. Raises KeyUnavailable where the keyring doesn't open the key store."""
-    harden()
+    """Run until a signal; the exit code. Raises KeyUnavailable where the keyring doesn't open the key store.
+
+    Raises ConfigurationError where the settings require a confinement that isn't held.
+    """
     configure_logs()
     last_resort.install()
+    confinement.apply(settings)  # before any thread: it binds this one and those that it starts
     # Held until the end: no restore gets in between this check and a worker, however late that one starts.
     held = in_use.share(settings.run_folder)
     try:
@@ -108,12 +105,17 @@ def serve(settings: Settings) -> int:
 
 def worker(descriptor: int) -> int:
     """A worker's whole life, on the supervisor's socket."""
-    harden()
     configure_logs()
     last_resort.install()
+    settings = Settings.load()
+    try:
+        confinement.apply(settings)  # an exec has taken part of the supervisor's back
+    except ConfigurationError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201  the sentence that start-up stops with
+        return _START_FAILED
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     listener = socket.socket(fileno=descriptor)
-    return _run(uvicorn.Server(config(Settings.load())), [listener])
+    return _run(uvicorn.Server(config(settings)), [listener])
 
 
 def _run(server: uvicorn.Server, sockets: list[socket.socket] | None) -> int:
@@ -130,6 +132,7 @@ def _run(server: uvicorn.Server, sockets: list[socket.socket] | None) -> int:
 
 
 def _supervise(settings: Settings) -> int:
+    asyncio.run(confine.record_current())
     listener = config(settings).bind_socket()
     folder, held = figures.begin(settings.run_folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

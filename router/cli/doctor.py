@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,14 @@ import typer
 
 import router.migrations.tables  # noqa: F401  every table must be known
 from governance.backup import in_use
+from governance.bodies.confine import Kept
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
-from router.app import figures
+from router.app import confinement_left, figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
@@ -127,10 +129,33 @@ def _events(settings: Settings) -> Row:
     return _row("event log", told.broken == 0, found, "somebody changed the log: compare it with a copy")
 
 
+def _confinement(settings: Settings) -> list[Row]:
+    """A row a measure, as the running processes found them when they tried; those that are held alike share their words."""
+    running = confinement_left.left(settings.run_folder)
+    if not running:
+        return [_row("confinement", True, "the service isn't running")]
+    rows = []
+    for name in Kept:
+        measures = [measure for one in running for measure in one.measures if measure.name is name]
+        held = all(measure.held for measure in measures)
+        told = Counter(f"{'held' if measure.held else 'NOT held'}: {measure.detail}" for measure in measures)
+        found = "; ".join(f"{words} ({number} of {len(running)} processes)" for words, number in told.items())
+        # What a machine for development has as swap is no fault of its set-up; it is said all the same.
+        ok = held or (name is Kept.SWAP and not settings.production)
+        mend = next((measure.mend for measure in measures if not measure.held), "")
+        rows.append(_row(f"confinement: {name.replace('_', ' ')}", ok, found, mend))
+    return rows
+
+
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
     processes = in_use.holders(settings.run_folder)
-    writable = (*settings.folders(), settings.data_folder / "journal", *figures.folders(settings.run_folder))
+    writable = (
+        *settings.writable_folders(),
+        settings.data_folder / "journal",
+        confinement_left.folder(settings.run_folder),
+        *figures.folders(settings.run_folder),
+    )
     return {
         "home": str(settings.home.absolute()),
         "log_target": "standard output",
@@ -178,6 +203,7 @@ def doctor(
         _mail(settings),
         _transport(settings),
         _events(settings),
+        *_confinement(settings),
     ]
     bad = [row for row in rows if not row["ok"]]
     places = _places(settings)

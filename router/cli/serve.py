@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from governance.bodies.confine import harden
 from router.app import first_run, serving
 from router.app.stores import migrate as migrate_stores
 from router.cli.output import out, verb
@@ -33,7 +34,7 @@ def serve(
         # Workers read their settings anew, so the option travels as the setting it stands for.
         os.environ["VALUEAPI_WORKERS"] = str(workers)
     settings = Settings.load()
-    serving.harden()
+    harden()
     serving.check_address(settings)
     asyncio.run(migrate_stores(settings))
     made = asyncio.run(first_run.prepare(settings, make=first))

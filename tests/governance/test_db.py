@@ -15,6 +15,7 @@ from governance.ids import uuid7
 from governance.subjects import DataSubject, SubjectState
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
+from tests.services import child
 from tests.services.postgres import Postgres
 
 Stores = tuple[Database, KeyStore]
@@ -159,3 +160,37 @@ async def _administer(url: str, statement: str | None) -> None:
         if statement is not None:
             await connection.execute(text(statement))
     await engine.dispose()
+
+
+SORT = """
+import asyncio, json, sys
+from pathlib import Path
+from sqlalchemy import text
+from governance.bodies import landlock
+from governance.db import Database
+folder = Path(sys.argv[1])
+landlock.restrict([folder])
+LARGE = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+    "SELECT count(*) FROM (SELECT hex(randomblob(50)) AS x FROM n ORDER BY x LIMIT 100000 OFFSET 10)"
+)
+
+async def sorted_rows(*pragmas):
+    database = Database(f"sqlite+aiosqlite:///{folder}/a.db")
+    async with database.engine.connect() as connection:
+        for pragma in ("cache_size=10", *pragmas):
+            await connection.execute(text(f"PRAGMA {pragma}"))
+        try:
+            return await connection.scalar(text(LARGE))
+        except Exception as error:
+            return type(error).__name__
+        finally:
+            await database.aclose()
+
+print(json.dumps([asyncio.run(sorted_rows()), asyncio.run(sorted_rows("temp_store=DEFAULT"))]))
+"""
+
+
+def test_a_large_sort_needs_no_temporary_folder(tmp_path: Path) -> None:
+    """A confined process has none, and what is sorted is personal data. As SQLite comes, it would open a file there."""
+    assert child.told(SORT, tmp_path) == [19990, "OperationalError"]

@@ -38,12 +38,14 @@ class ValueAPI:
             "VALUEAPI_PORT": str(self.port),
             **(environment or {}),
         }
+        self.launcher: list[str] = []
+        """What starts the program in its place, with the program's command line as its own."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "ValueAPI":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.program],
+                [*self.launcher, sys.executable, "-m", *self.program],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -84,7 +86,7 @@ class ValueAPI:
     def cli(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a command of `valueapi` on this home."""
         return subprocess.run(
-            [sys.executable, "-m", "router.cli", *arguments],
+            [*self.launcher, sys.executable, "-m", "router.cli", *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
