@@ -8,7 +8,6 @@ import argparse
 import gzip
 import http.client
 import sqlite3
-import sys
 import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -78,12 +77,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("upstream")
-    parser.add_argument("leaks", nargs="*", choices=LEAKS)
+    parser.add_argument("leaks", nargs="*")
     given = parser.parse_args()
+    assert set(given.leaks) <= set(LEAKS)
     server = ThreadingHTTPServer(("127.0.0.1", 0), make(given.home, given.upstream, frozenset(given.leaks)))
     server.handle_error = lambda request, address: None  # type: ignore[method-assign]  it would print a traceback
     print(server.server_address[1], flush=True)
-    sys.stdout.flush()
     server.serve_forever()
 
 
