@@ -8,7 +8,6 @@ from pathlib import Path
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.report import Unread
 from governance.bodies.scanner.search import Search
-
 from router.probe.canaries import Canary
 from router.probe.result import Found, Gap
 from router.probe.target import Target

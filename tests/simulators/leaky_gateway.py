@@ -20,7 +20,7 @@ _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive
 
 def make(home: Path, upstream: str, leaks: frozenset[str]) -> type[BaseHTTPRequestHandler]:
     lock = threading.Lock()
-    log = gzip.open(home / "bodies.log.gz", "ab") if "gzip-log" in leaks else None
+    log = gzip.GzipFile(home / "bodies.log.gz", "ab") if "gzip-log" in leaks else None
     rows = sqlite3.connect(home / "gateway.db", check_same_thread=False, isolation_level=None)
     rows.execute("PRAGMA journal_mode=WAL")
     rows.execute("CREATE TABLE IF NOT EXISTS usage (path TEXT, status INTEGER, error TEXT)")

@@ -39,7 +39,7 @@ async def test_a_good_answer_brings_its_canary_on_every_lane(wire: Dialect) -> N
 
 async def test_errors_have_their_status_and_quote_what_was_sent() -> None:
     cases = direct(Dialect.OPENAI, lambda name: name.startswith(("chat/4", "chat/5")) and "HTML" not in name)
-    sent, upstream = await send(cases)
+    sent, _ = await send(cases)
     assert {outcome.status for outcome in sent.values()} == {400, 401, 403, 404, 422, 429, 500, 503}
     assert all(int(name.split("/")[1].split()[0]) == outcome.status for name, outcome in sent.items())
     # The canary is in the error's text: a gateway that keeps such texts keeps it.
@@ -49,7 +49,7 @@ async def test_errors_have_their_status_and_quote_what_was_sent() -> None:
 async def test_what_breaks_off_hangs_or_lies_is_told_apart() -> None:
     wanted = ("cut", "reset", "closed at once", "hang", "hang-midway", "a redirect", "an error with status 200")
     cases = direct(Dialect.ANTHROPIC, lambda name: name.startswith("messages-stream/") and name.endswith(wanted))
-    sent, upstream = await send(cases, patience_s=2.0)
+    sent, _ = await send(cases, patience_s=2.0)
     told = {name.split("/")[1]: outcome for name, outcome in sent.items()}
     assert told["closed at once"].status is None and told["hang"].status is None
     assert told["hang-midway"].status == 200 and not told["hang-midway"].answered
