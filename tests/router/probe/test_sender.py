@@ -49,7 +49,7 @@ async def test_errors_have_their_status_and_quote_what_was_sent() -> None:
 async def test_what_breaks_off_hangs_or_lies_is_told_apart() -> None:
     wanted = ("cut", "reset", "closed at once", "hang", "hang-midway", "a redirect", "an error with status 200")
     cases = direct(Dialect.ANTHROPIC, lambda name: name.startswith("messages-stream/") and name.endswith(wanted))
-    sent, _ = await send(cases, patience_s=2.0)
+    sent, upstream = await send(cases, patience_s=2.0)
     told = {name.split("/")[1]: outcome for name, outcome in sent.items()}
     assert told["closed at once"].status is None and told["hang"].status is None
     assert told["hang-midway"].status == 200 and not told["hang-midway"].answered
