@@ -22,7 +22,9 @@ _ESCAPED = re.compile(
 _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*")
 _ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
-_CUT = re.compile(rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,12})$")
+_CUT = re.compile(
+    rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,12})$"
+)
 _SHORT_VALUE = re.compile(rb'\s{0,9}:\s{0,9}"((?:[^"\\]|\\.){0,48})"', re.DOTALL)
 
 

@@ -16,10 +16,14 @@ OVERLAP = 4 << 10  # more than any spelling of 16 bytes takes
 DEPTH_MAX = 10  # layers
 RUNNING_MAX = 64  # decoders at once in one layer
 STREAM_MAX = 256 << 20  # bytes that one compressed stream may become
-PLACE_MAX, PER_BYTE_MAX = 1 << 30, 16  # bytes that all decoding of a place may make: so many, and so many per byte of it
+PLACE_MAX, PER_BYTE_MAX = (
+    1 << 30,
+    16,
+)  # bytes that all decoding of a place may make: so many, and so many per byte of it
 _STEPS = (4 << 10, 64 << 10, 1 << 30)  # a stream that breaks off soon costs little
 _WEAK_MADE = 64 << 10  # what noise that looks like a format may become
 _LONG_RUN = 256
+CARVED_MAX = 64  # bytes that the head and first columns of a freed row may take
 _OTHER_PHASES_FROM = 48
 _BETWEEN = b"\xff\xfe\xff"  # no needle goes on over it
 
@@ -29,7 +33,8 @@ Found = Callable[[int, int | None, str, int], None]  # needle, offset, form, mat
 class Place:
     """What is searched: whom to tell, and how much more may be decoded."""
 
-    def __init__(self, automaton: Automaton, found: Found, unread: Callable[[str], None]) -> None:
+    def __init__(self, name: str, automaton: Automaton, found: Found, unread: Callable[[str], None]) -> None:
+        self.name = name
         self.automaton = automaton
         self.found = found
         self.unread = unread
@@ -49,7 +54,13 @@ class Stream:
     """A layer. `offset` is where it begins in the place; nested layers have the offset of what they came out of."""
 
     def __init__(
-        self, place: Place, *, forms: tuple[str, ...] = (), offset: int | None = 0, nested: bool = False, whole: bool = True
+        self,
+        place: Place,
+        *,
+        forms: tuple[str, ...] = (),
+        offset: int | None = 0,
+        nested: bool = False,
+        whole: bool = True,
     ) -> None:
         self.place = place
         self._forms = forms
@@ -138,6 +149,20 @@ class Stream:
         if last:
             for form, made in magic.block_without_head(value):
                 self._nest(form, at, made)
+
+    def headless(self, value: bytes) -> None:
+        """Try what a value may be compressed in that has no head; the value's own bytes are searched elsewhere."""
+        if len(value) >= MATCHED_MIN + 2 and not value.isascii():
+            if len(value) > _LONG_RUN:
+                self.value(value, 0)
+                return
+            for form, made in magic.short_without_head(value):
+                self._nest(form, 0, made)
+
+    def headless_within(self, data: bytes) -> None:
+        """The same for a value that may begin at any of the first bytes, and end anywhere."""
+        for start in range(min(CARVED_MAX, len(data) - MATCHED_MIN)):
+            self.value(data[start:], 0, any_end=True)
 
     def _nest(self, form: str, at: int, made: bytes, *, whole: bool = True) -> None:
         if self.place.spend(len(made)):
