@@ -2,7 +2,7 @@
 
 import typer
 
-from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, serve
+from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, probe, serve
 
 app = typer.Typer(
     name="valueapi",
@@ -17,6 +17,7 @@ app.command("migrate")(serve.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
+app.command("probe")(probe.probe)
 app.command("erase-check")(erase_check.erase_check)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")

@@ -21,15 +21,21 @@ Progress = Callable[[int, int | None, str], None]  # bytes done, bytes in all wh
 class Search:
     """Look through places one after another, then ask for the report. Nothing is changed where it looks."""
 
-    def __init__(self, needles: Sequence[Needle], *, progress: Progress | None = None) -> None:
+    def __init__(
+        self, needles: Sequence[Needle], *, progress: Progress | None = None, automaton: Automaton | None = None
+    ) -> None:
         self._needles = needles
-        self._automaton = Automaton(needles)
+        self._automaton = automaton or Automaton(needles)
         self._progress = progress or (lambda done, total, place: None)
         self._findings: dict[tuple[int, str, str], Finding] = {}
         self._unread: dict[tuple[str, str], Unread] = {}
         self._seen: set[tuple[int, int]] = set()
         self._bytes_read = self._files = 0
         self._begun = time.monotonic()
+
+    def again(self) -> "Search":
+        """A fresh search for the same needles: what was looked through may have changed since."""
+        return Search(self._needles, progress=self._progress, automaton=self._automaton)
 
     def place(self, name: str) -> Place:
         """Where what is found or can't be read is told under this name."""
