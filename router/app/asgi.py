@@ -4,7 +4,9 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from governance import sinks
 from governance.errors import ValueAPIError
+from router.app.arrived import Arrived
 from router.app.service import Service
 from router.gateway import routes
 from router.settings import Settings
@@ -36,7 +38,9 @@ class Application:
             await service.gateway.serve(match, scope, receive, send)
         else:
             web: Any = service.web
-            await web(scope, receive, send)
+            arrived = Arrived(scope, receive)
+            with sinks.given(arrived.texts):
+                await web(scope, arrived.receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from governance import sinks
+
 _OURS = ("uvicorn.error", "valueapi")
 
 
@@ -31,10 +33,19 @@ def _no_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     return event
 
 
+def _screened(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A field that holds a fragment of a body in flight is left out; the line says that there was one."""
+    for name, value in event.items():
+        if sinks.withholds(sinks.Sink.LOG, value):
+            event[name] = sinks.WITHHELD
+    return event
+
+
 def configure() -> None:
     """Set up both worlds once for a process."""
     structlog.configure(
         processors=[
+            _screened,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _no_trace,
