@@ -13,6 +13,7 @@ that are only told (logs, events, mails, labels, Redis) don't.
 
 import hashlib
 import hmac
+import inspect
 import re
 import secrets
 import sys
@@ -98,13 +99,13 @@ class Guard:
         return True
 
     def _hit(self, sink: Sink, value: bytes, fragment: bytes) -> None:
-        place = place_of(sys._getframe(1))
-        if self._counts(self.places, sink, place):
+        where = place()
+        if self._counts(self.places, sink, where):
             self._say(
                 _HIT,
                 {
                     "sink": sink.value,
-                    "place": place,
+                    "place": where,
                     "value": self.digest(value),
                     "value_bytes": len(value),
                     "fragment": self.digest(fragment),
@@ -115,9 +116,9 @@ class Guard:
             self._counted(sink)
 
     def _failed(self, sink: Sink, kind: str) -> None:
-        place = place_of(sys._getframe(1))
-        if self._counts(self.failures, sink, place):
-            self._say(_FAILED, {"sink": sink.value, "place": place, "type": kind})
+        where = place()
+        if self._counts(self.failures, sink, where):
+            self._say(_FAILED, {"sink": sink.value, "place": where, "type": kind})
 
     def _counts(self, counter: Counter[tuple[Sink, str]], sink: Sink, place: str) -> bool:
         """Count it; whether it is the place's first."""
@@ -149,9 +150,10 @@ def _holds_text(data: bytes) -> bool:
     return any(run.end() - run.start() >= LEAST - 6 for run in _UTF8.finditer(data))
 
 
-def place_of(frame: FrameType | None) -> str:
+def place() -> str:
     """File and line of ours that wrote to the sink, as `router/gateway/api.py:120`."""
     passing = "unknown"
+    frame: FrameType | None = inspect.currentframe()
     current: Any = greenlet.getcurrent()
     while True:
         while frame is not None:

@@ -30,8 +30,7 @@ from governance.bodies.guard_sql import watch_engine
 from governance.bodies.guards import Guard
 from governance.datamap import DataUse
 from governance.db import Database
-from governance.vault.keys import KeyStore
-from tests.governance.bodies.conftest import PROMPT
+from tests.services.guarding import PROMPT
 
 Ask = Callable[..., Holding]
 LEAK = PROMPT[20:80]
@@ -63,13 +62,18 @@ def note(**values: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.fixture
-async def database(stores: tuple[Database, KeyStore], guard: Guard) -> AsyncIterator[Database]:
-    database = stores[0]
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path, guard: Guard) -> AsyncIterator[Database]:
+    if request.param == "sqlite":
+        url = f"sqlite+aiosqlite:///{tmp_path}/notes.db"
+    else:
+        url = request.getfixturevalue("fresh_postgres")
+    database = Database(url)
     async with database.engine.begin() as connection:
         await connection.run_sync(Forgetful.metadata.create_all)
     watch_engine(database, guard)
     yield database
+    await database.aclose()
 
 
 async def rows(database: Database) -> list[Any]:

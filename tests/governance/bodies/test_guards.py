@@ -11,9 +11,8 @@ import pytest
 from governance import events, sinks
 from governance.bodies.fragments import Holding, Watch
 from governance.bodies.guards import Guard, _holds_text, installed
-from governance.bodies.known import Known
 from governance.sinks import WITHHELD, Sink
-from tests.governance.bodies.conftest import PROMPT
+from tests.services.guarding import PROMPT, body, words
 
 Ask = Callable[..., Holding]
 
@@ -108,10 +107,10 @@ def test_another_thread_is_watched_too(guard: Guard, asked: Ask) -> None:
     assert found == [True]
 
 
-def test_hits_are_counted_by_sink(known: Known, event_log: Path) -> None:
+def test_hits_are_counted_by_sink(event_log: Path) -> None:
     seen: list[Sink] = []
-    with installed(Guard(Watch(), known, counted=seen.append)) as guard:
-        guard.watch.hold(_body())
+    with installed(Guard(Watch(), words(), counted=seen.append)) as guard:
+        guard.watch.hold(body(PROMPT))
         sinks.withholds(Sink.MAIL, PROMPT)
         sinks.withholds(Sink.MAIL, "a value that is in no body at all, I think")
     assert seen == [Sink.MAIL]
@@ -119,9 +118,3 @@ def test_hits_are_counted_by_sink(known: Known, event_log: Path) -> None:
 
 def test_without_a_guard_everything_may(event_log: Path) -> None:
     assert not sinks.withholds(Sink.LOG, PROMPT) and sinks.passed(Sink.LOG, PROMPT) == PROMPT
-
-
-def _body() -> object:
-    from governance.bodies.body import Body
-
-    return Body(json.dumps({"prompt": PROMPT}).encode())

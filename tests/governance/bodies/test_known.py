@@ -8,13 +8,12 @@ import pytest
 from governance import sinks
 from governance.bodies.fragments import Holding
 from governance.bodies.guards import Guard
-from governance.bodies.known import Known
 from governance.ids import uuid7
 from governance.mail.render import render
 from governance.sinks import Sink
 from router.billing.ledger import AccountKind, ledger_account_id
 from router.gateway.ratelimit.limit_redis import _LUA
-from tests.governance.bodies.conftest import PROMPT
+from tests.services.guarding import PROMPT, words
 
 Ask = Callable[..., Holding]
 
@@ -95,7 +94,8 @@ def test_hexadecimal_that_is_no_id_is_no_id(guard: Guard, asked: Ask) -> None:
     assert guard.withholds(Sink.LOG, canary)
 
 
-def test_our_words_are_those_of_the_source_and_of_what_ships_with_it(known: Known) -> None:
+def test_our_words_are_those_of_the_source_and_of_what_ships_with_it() -> None:
+    known = words()
     assert not list(
         known.rest(b"We do NOT store the content of your API requests (prompts) or the resulting completions.")
     )
