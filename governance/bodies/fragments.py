@@ -26,11 +26,11 @@ from governance.bodies.content import LEAST, AnswerText, Place, strings
 
 BLOCK: Final = 16
 _COMPARED_MAX: Final = 4096  # places that one value is compared with
+_SCANNED_MAX: Final = 32 << 20  # bytes that are gone through for it
 _VALUE_MAX: Final = 1 << 18  # of a longer value both ends are looked at
 _ENDED_MAX: Final = 10_000  # requests
 _ANSWER_LEAST: Final = 4096
-_NO: Final = 40  # bits of an offset within a text
-_OFFSET: Final = (1 << _NO) - 1
+_HASH: Final = (1 << 60) - 1  # a larger integer takes more memory
 
 Run = tuple[int, int]
 """Offsets in a value: of the first byte, and behind the last."""
@@ -68,9 +68,10 @@ class Holding:
         """A piece of the answer."""
         self.answer.append(data)
         self.answer_bytes += len(data)
-        most = self.watch.answer_bytes_most()
-        while self.answer_bytes > most and len(self.answer) > 1:
-            self.answer_bytes -= len(self.answer.popleft())
+        if self.answer_bytes > _ANSWER_LEAST:
+            most = self.watch.answer_bytes_most()
+            while self.answer_bytes > most and len(self.answer) > 1:
+                self.answer_bytes -= len(self.answer.popleft())
         self.watch.touched(self)
 
     def __repr__(self) -> str:
@@ -87,7 +88,7 @@ class Watch:
         ended_bytes_max: int = 16 << 20,
         answer_bytes_max: int = 256 << 10,
         answers_bytes_max: int = 16 << 20,
-        blocks_max: int = 1 << 18,
+        blocks_max: int = 3 << 18,
         body_blocks_max: int = 1 << 14,
     ) -> None:
         self._linger_s = linger_s
@@ -107,7 +108,8 @@ class Watch:
         self._ended_bytes = 0
         self._numbers = itertools.count()
         self._texts: dict[int, Text] = {}
-        self._index: dict[bytes, int | list[int]] = {}
+        self._index: dict[int, int | list[int]] = {}
+        """Texts that hold a block, by its hash."""
         self._indexed: dict[int, Holding] = {}
         self._blocks = 0  # that were put into the index, those of texts that are gone too
         self._blocks_live = 0
@@ -194,12 +196,12 @@ class Watch:
 
     def _rebuild(self) -> None:
         """Leave out the blocks of texts that are gone."""
-        kept: dict[bytes, int | list[int]] = {}
-        for block, places in self._index.items():
-            if isinstance(places, int):
-                if places >> _NO in self._texts:
-                    kept[block] = places
-            elif left := [place for place in places if place >> _NO in self._texts]:
+        kept: dict[int, int | list[int]] = {}
+        for block, known in self._index.items():
+            if isinstance(known, int):
+                if known in self._texts:
+                    kept[block] = known
+            elif left := [number for number in known if number in self._texts]:
                 kept[block] = left if len(left) > 1 else left[0]
         self._index = kept
         self._blocks = self._blocks_live
@@ -225,30 +227,55 @@ class Watch:
 
     def _runs(self, value: bytes, shift: int) -> list[Run]:
         index = self._index
-        alike = [at for at in range(len(value) - BLOCK + 1) if value[at : at + BLOCK] in index]
+        alike = [
+            (known, at)
+            for at in range(len(value) - BLOCK + 1)
+            if (known := index.get(hash(value[at : at + BLOCK]) & _HASH)) is not None
+        ]
         if not alike:
             return []
-        places = [(each if isinstance(each := index[value[at : at + BLOCK]], list) else [each], at) for at in alike]
         # What is rare says most: who fills the index with one block can't hide the others behind it.
-        places.sort(key=lambda each: len(each[0]))
-        compared = 0
+        alike.sort(key=lambda each: 1 if isinstance(each[0], int) else len(each[0]))
         runs: list[Run] = []
-        for where, at in places:
+        put_off: list[tuple[int, Text, int]] = []
+        scanned = 0
+        for known, at in alike:
             if any(begin <= at and at + BLOCK <= end for begin, end in runs):
                 continue
-            for place in where:
-                text = self._texts.get(place >> _NO)
+            for number in (known,) if isinstance(known, int) else known:
+                text = self._texts.get(number)
                 if text is None:
                     continue
+                place = text.find(value[at : at + BLOCK])
+                scanned += place if place >= 0 else len(text)
+                if scanned > _SCANNED_MAX:
+                    self.overrun += 1
+                    return _merged(runs, shift)
+                run = _extended(value, at, text, place) if place >= 0 else (at, at)
+                if run[1] - run[0] >= LEAST:
+                    runs.append(run)
+                    break
+                if place >= 0:
+                    put_off.append((at, text, place))
+        self._compare_the_rest(value, put_off, runs)
+        return _merged(runs, shift)
+
+    def _compare_the_rest(self, value: bytes, put_off: list[tuple[int, Text, int]], runs: list[Run]) -> None:
+        """Where a block's first place in a text didn't agree any further, its next ones may."""
+        compared = 0
+        for at, text, place in put_off:
+            if any(begin <= at and at + BLOCK <= end for begin, end in runs):
+                continue
+            block = value[at : at + BLOCK]
+            while (place := text.find(block, place + 1)) >= 0:
                 compared += 1
                 if compared > _COMPARED_MAX:
                     self.overrun += 1
-                    return _merged(runs, shift)
-                begin, end = _extended(value, at, text, place & _OFFSET)
-                if end - begin >= LEAST:
-                    runs.append((begin, end))
+                    return
+                run = _extended(value, at, text, place)
+                if run[1] - run[0] >= LEAST:
+                    runs.append(run)
                     break
-        return _merged(runs, shift)
 
     def _index_new(self, holding: Holding) -> None:
         bodies, holding.bodies = holding.bodies, []  # the texts stand for them from now on
@@ -294,38 +321,32 @@ class Watch:
         return number
 
     def _cut(self, holding: Holding, number: int, text: Text, step: int) -> None:
-        index, first, taken = self._index, number << _NO, 0
-        begin, end = holding.cut_to[number], len(text) // BLOCK * BLOCK
-        for at in range(begin, end, step):
-            block, taken = bytes(text[at : at + BLOCK]), taken + 1
-            known = index.get(block)
-            if known is None:
-                index[block] = first | at
-            elif isinstance(known, int):
-                if not self._repeats(known, number, text, at):
-                    index[block] = [known, first | at]
-            elif not self._repeats(known[-1], number, text, at):
-                known.append(first | at)
+        index, begin, end = self._index, holding.cut_to[number], len(text) // BLOCK * BLOCK
+        part = bytes(text[begin:end])
+        fresh: dict[int, int | list[int]] = dict.fromkeys(
+            [hash(part[at : at + BLOCK]) & _HASH for at in range(0, len(part), step)], number
+        )
+        for block in fresh.keys() & index.keys():
+            known = index[block]
+            if isinstance(known, int):
+                fresh[block] = known if known == number else [known, number]
+            else:
+                if known[-1] != number:
+                    known.append(number)
+                fresh[block] = known
+        index.update(fresh)
+        taken = len(range(0, len(part), step))
         holding.cut_to[number] = end
         holding.blocks += taken
         self._blocks += taken
         self._blocks_live += taken
 
-    def _repeats(self, known: int, number: int, text: Text, at: int) -> bool:
-        """Whether the same text has the block there already, between the same neighbours: one place says it all."""
-        if known >> _NO != number:
-            return False
-        there = known & _OFFSET
-        if min(there, at) < BLOCK:
-            return False
-        return text[there - BLOCK : there + 2 * BLOCK] == text[at - BLOCK : at + 2 * BLOCK]
-
     def _make_room(self) -> None:
-        """The oldest leave the index, those that ended first."""
+        """The oldest leave the index, those that ended first; some more than need be, so that it isn't often."""
         for ended in (True, False):
             for holding in list(self._indexed.values()):
-                if self._blocks_live <= self._blocks_max:
-                    return
+                if self._blocks_live <= self._blocks_max * 7 // 8:
+                    break
                 if bool(holding.ended_at) is ended:
                     self._unindex(holding)
                     self.dropped += 1

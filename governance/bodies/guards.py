@@ -7,14 +7,14 @@ out and goes on: a hit costs a field, never a charge. The first hit of a place i
 `bodies:guard:hit` that holds the place, lengths and hashes keyed for this process, never the fragment; further ones are
 counted.
 
-Where the guard itself fails it says so by `bodies:guard:failed`. What carries money, ids or keys then goes on; texts
+Where the guard itself fails, or gives up on a value that shares blocks with too much, it says so by
+`bodies:guard:failed`. What carries money, ids or keys then goes on; texts
 that are only told (logs, events, mails, labels, Redis) don't.
 """
 
 import hashlib
 import hmac
 import inspect
-import re
 import secrets
 import sys
 import threading
@@ -40,13 +40,12 @@ _GOES_ON: Final = frozenset({Sink.SQL, Sink.SEALED})
 _ASCII_LEAST: Final = LEAST // 4  # characters of UTF-8 have at most four bytes
 _EXCUSED_MAX: Final = 1 << 14  # bytes; nothing that we write of ourselves is longer
 _PREFIXES: Final = (sys.prefix, sys.base_prefix, "<")
-_UTF8: Final = re.compile(
-    rb"(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})+"
-)
+_REPLACED: Final = "\ufffd".encode()
 # What stands between a sink and whoever wrote to it.
 _PASSING: Final = (
     "governance/bodies/", "governance/db.py", "governance/events.py", "governance/mail/", "governance/sinks.py",
-    "governance/vault/", "router/app/logs.py", "router/gateway/metrics.py",
+    "governance/vault/", "router/app/logs.py", "router/billing/journal.py", "router/billing/purse.py",
+    "router/gateway/metrics.py",
 )  # fmt: skip
 
 
@@ -89,7 +88,10 @@ class Guard:
             return False
         if isinstance(text, bytes) and not _holds_text(text):
             return False
+        overrun = self.watch.overrun
         runs = self.watch.find(value)
+        if self.watch.overrun != overrun:
+            self._failed(sink, "Overrun")
         if not runs:
             return False
         if len(value) <= _EXCUSED_MAX and not any(self.watch.find(piece) for piece in self.known.rest(value)):
@@ -146,8 +148,11 @@ class Guard:
 
 def _holds_text(data: bytes) -> bool:
     """Whether so many bytes in a row are UTF-8 that a fragment of 32 could be among them: noise never is."""
+    if _REPLACED in data:
+        return True
     # A fragment may begin and end within a character.
-    return any(run.end() - run.start() >= LEAST - 6 for run in _UTF8.finditer(data))
+    runs = data.decode("utf-8", "replace").split("\ufffd")
+    return max(map(len, map(str.encode, runs))) >= LEAST - 6
 
 
 def place() -> str:

@@ -22,6 +22,7 @@ from governance.bodies.content import LEAST, encoded
 _STEP: Final = 10
 _GIVEN_LEAST: Final = 8
 _SHIPPED: Final = (".py", ".txt", ".md", ".yaml", ".html")
+_NOT_OURS: Final = frozenset({"__pycache__", "simulator"})  # what a simulated provider says is an answer
 _DOCSTRING: Final = re.compile(rb'^ *"""[^"]*(?:"{1,2}[^"]+)*"""', re.MULTILINE)
 _LITERAL: Final = re.compile(rb'"([^"\n]{20,})"|"""(.*?)"""', re.DOTALL)
 _FORMS: Final = re.compile(
@@ -153,6 +154,7 @@ def _words(packages: Iterable[str]) -> Iterator[bytes]:
 def _files(folder: Any) -> Iterator[Any]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _files(entry)
+            if entry.name not in _NOT_OURS:
+                yield from _files(entry)
         elif entry.name.endswith(_SHIPPED):
             yield entry

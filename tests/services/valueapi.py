@@ -24,6 +24,8 @@ def free_port() -> int:
 class ValueAPI:
     """`start` and `stop` (or `kill`) as often as needed; the home stays. `log` is what it printed."""
 
+    program = "router.cli"
+
     def __init__(self, home: Path, environment: dict[str, str] | None = None) -> None:
         self.home = home
         self.port = free_port()
@@ -41,7 +43,7 @@ class ValueAPI:
     def start(self) -> "ValueAPI":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "router.cli", "serve", "--first-run"],
+                [sys.executable, "-m", self.program, "serve", "--first-run"],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

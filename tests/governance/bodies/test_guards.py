@@ -82,6 +82,14 @@ def test_a_guard_that_fails_is_told_and_loses_no_charge(
     assert "knee" not in event_log.read_text() and sum(guard.failures.values()) == 3
 
 
+def test_a_value_that_is_given_up_on_is_told(guard: Guard, asked: Ask, event_log: Path) -> None:
+    asked("".join(f"sixteen letters.{number:016d}" for number in range(6000)))
+    assert not guard.withholds(Sink.LOG, "say sixteen letters. and nothing else")
+    guard.said()
+    [told] = incidents(event_log)
+    assert (told["event"], told["type"]) == ("bodies:guard:failed", "Overrun")
+
+
 def test_an_events_detail_is_screened_and_the_event_still_written(guard: Guard, asked: Ask, event_log: Path) -> None:
     events.emit("test:leak:planted", {"note": f"saw {PROMPT}", "count": 3})
     guard.said()
