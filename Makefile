@@ -32,8 +32,9 @@ battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
 	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py
 
-bench: .venv/.test     ## Measure: what sealing costs, and the watch over requests, as CPU time and ratios
+bench: .venv/.test     ## Measure: what sealing, the guard and the watch over requests cost, as CPU time and ratios
 	@$(PY) -m tests.bench.vault
+	@$(PY) -m tests.bench.guard
 	@$(PY) -m tests.bench.write_watch
 
 lock:                  ## Compile the lock files anew (needs uv)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from governance import clock
+from governance import clock, sinks
 
 Detail = str | int | bool | None
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
@@ -117,6 +117,18 @@ def emit(event: str, detail: Mapping[str, Detail]) -> None:
 
     Without an open sink (a library use, a unit test) the event is dropped; the service opens it first thing.
     """
+    _write(event, _screened(detail))
+
+
+def _screened(detail: Mapping[str, Detail]) -> dict[str, Detail]:
+    """Asked by whoever emits, not by the thread that writes: it is the former's place that matters."""
+    return {
+        name: sinks.passed(sinks.Sink.EVENT, value) if isinstance(value, str) else value
+        for name, value in detail.items()
+    }
+
+
+def _write(event: str, detail: Mapping[str, Detail]) -> None:
     line = json.dumps({"time": clock.now().isoformat(), "event": event, **detail}, separators=(",", ":")).encode()
     if _sign is not None:
         line = line[:-1] + b',"signature":"' + _sign(line).encode() + b'"}'
@@ -134,4 +146,4 @@ def emit(event: str, detail: Mapping[str, Detail]) -> None:
 
 async def emit_async(event: str, detail: Mapping[str, Detail]) -> None:
     """`emit` in a thread: on disk when this returns, and the loop serves others meanwhile."""
-    await asyncio.to_thread(emit, event, detail)
+    await asyncio.to_thread(_write, event, _screened(detail))

@@ -64,6 +64,10 @@ class Settings(GovernanceSettings):
     breaker_window_seconds: Seconds = Field(30, description="They must fall within this time.")
     breaker_cooldown_seconds: Seconds = Field(15, description="How long it stays open before one request tries again.")
 
+    body_guard: bool = Field(
+        True, description="Keep fragments of prompts and answers in flight from every sink; off only for measuring."
+    )
+
     tiers: Path | None = Field(None, description="A limits.yaml with rate limits per tier.")
     demo_credits: int = Field(10, ge=0, le=1_000_000, description="Credits of the first-run account.")
     sign_up_credits_microcredits: int = Field(0, ge=0, description="Micro-credits that a confirmed sign-up receives.")

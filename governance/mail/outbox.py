@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
-from governance import clock
+from governance import clock, sinks
 from governance.datamap import AtRest, Base, DataUse, LegalBasis, OnErasure, declared
 from governance.db import Database, UtcDateTime
 from governance.errors import Conflict, NotFound, VaultError
@@ -129,8 +129,10 @@ async def enqueue(
     to: str,
     values: Mapping[str, str],
     idempotency_key: str,
-) -> UUID:
+) -> UUID | None:
     """Add a mail to the caller's transaction; its id. The idempotency key holds ids and dates, nothing personal.
+
+    None where the guard withholds the address or a value: then no mail is queued, and the transaction goes on.
 
     The same key again adds nothing and returns the first mail's id. Raises Conflict where that one is another template
     or person's, Rejected for a value or address that can't stand in a mail.
@@ -138,6 +140,8 @@ async def enqueue(
     earlier = await _with_key(session, idempotency_key, subject_id, template)
     if earlier is not None:
         return earlier
+    if any(sinks.withholds(sinks.Sink.MAIL, value) for value in (to, *values.values())):
+        return None
     normalise_email(to)  # one address, nothing that a mailer could read as a list or a header
     subject_line, body = render(template, values)
     now = clock.now()

@@ -1,5 +1,6 @@
 """SQLAlchemy types and events of sealed columns: what is bound is an envelope, what is read is a handle."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -8,12 +9,13 @@ from sqlalchemy import Dialect, FromClause, LargeBinary, event
 from sqlalchemy.orm import DeclarativeBase, QueryContext
 from sqlalchemy.types import TypeDecorator
 
-from governance import clock
+from governance import clock, sinks
 from governance.datamap import Base
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, bind_loaded, seal_value
 
 T = TypeVar("T")
+_MARKS: dict[type[Any], Callable[[], Any]] = {str: lambda: sinks.WITHHELD, bytes: sinks.WITHHELD.encode}
 
 
 class SealedType(TypeDecorator[Sealed[Any]]):
@@ -47,6 +49,8 @@ def sealed_names(table: FromClause) -> tuple[str, ...]:
 async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = None, **values: Any) -> None:
     """Seal values into a row's columns by name. The row has its id, and its subject where it has one, already.
 
+    What the guard withholds is NULL, or where the column can't be that a mark of its type.
+
     `at`: when the row was made, if not now; its retention counts from there. Raises KeyGone where that is over.
     """
     at = at or clock.now()
@@ -56,6 +60,11 @@ async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = No
         kind = column.type
         if not isinstance(kind, SealedType):
             raise TypeError(f"{name} is no sealed column")
+        if sinks.withholds(sinks.Sink.SEALED, value):
+            if column.nullable:
+                setattr(row, name, None)
+                continue
+            value = _MARKS[kind.kind]() if kind.kind in _MARKS else kind.kind()
         place = f"{row.__tablename__}.{name}"
         declaration = column.info["declaration"]
         subject_id = getattr(row, "subject_id", None)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from governance import sinks
 from governance.datamap import DataUse, Declaration
 from governance.errors import KeyUnavailable, SealBroken, UseRefused
 from governance.ids import NIL
@@ -72,6 +73,7 @@ class Sealed(Generic[T]):
                 raise UseRefused(f"{self._name} may not be opened by staff: there is nowhere to record it.")
             await keys.record_staff(subject_id, self._name, use, purpose)
         keys.openings.count(self._name, use, purpose)
+        sinks.read(value)
         return value
 
     def __repr__(self) -> str:

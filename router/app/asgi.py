@@ -5,9 +5,11 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from governance import sinks
 from governance.bodies import failure
 from governance.errors import ValueAPIError
 from router.app import last_resort
+from router.app.arrived import Arrived
 from router.app.service import Service
 from router.gateway import routes
 from router.settings import Settings
@@ -40,7 +42,9 @@ class Application:
                 await service.gateway.serve(match, scope, receive, send)
             else:
                 web: Any = service.web
-                await web(scope, receive, send)
+                arrived = Arrived(scope, receive)
+                with sinks.given(arrived.texts):
+                    await web(scope, arrived.receive, send)
         except BaseException as error:
             failure.empty(error)  # whatever stands around this has nothing to show
             raise

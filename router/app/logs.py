@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from governance import sinks
 from governance.bodies.body import Body
 
 _OURS = ("uvicorn.error", "valueapi")
@@ -61,10 +62,19 @@ def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     return event
 
 
+def _screened(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A field that holds a fragment of a body in flight is left out; the line says that there was one."""
+    for name, value in event.items():
+        if sinks.withholds(sinks.Sink.LOG, value):
+            event[name] = sinks.WITHHELD
+    return event
+
+
 def configure() -> None:
     """Set up both worlds once for a process."""
     structlog.configure(
         processors=[
+            _screened,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _no_trace,

@@ -9,11 +9,14 @@ from typing import Any
 
 import structlog
 from prometheus_client import REGISTRY
-from redis.asyncio import Redis
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
 from governance.backup import registry as backups
 from governance.bodies import confine
+from governance.bodies.fragments import Watch
+from governance.bodies.guard_sql import watch_engine
+from governance.bodies.guards import Guard, installed
+from governance.bodies.known import Known
 from governance.datamap import DataUse, Store, registry
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
@@ -30,7 +33,7 @@ from router.gateway.attempts import Attempts, AttemptSettings
 from router.gateway.breaker import Breaker, BreakerSettings
 from router.gateway.caller import TrustedProxies
 from router.gateway.metrics import Metrics
-from router.gateway.ratelimit import RateLimiter, RedisRateLimiter, SharedRateLimiter, Tiers
+from router.gateway.ratelimit import GuardedRedis, RateLimiter, RedisRateLimiter, SharedRateLimiter, Tiers
 from router.gateway.upstream import HttpxUpstream
 from router.providers.catalog import Catalog
 from router.providers.simulator.server import running
@@ -39,6 +42,7 @@ from router.web.app import create_web
 from router.web.context import WebContext
 
 _MAIL_EVERY_S = 2.0
+_PACKAGES = ("governance", "policies", "reports", "router")
 _log = structlog.get_logger("service")
 
 
@@ -76,6 +80,8 @@ class Service:
         self._stack.push_async_callback(stores.aclose)
         await confine.record_current()  # events are signed from here on
         self.catalog = catalog = await self._open_catalog()
+        metrics = Metrics(REGISTRY)
+        await self._open_guard(metrics)
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret
         pseudonym_key = (await stores.keys.service_key("upstream-pseudonym")).secret
@@ -98,7 +104,7 @@ class Service:
             purse=purse,
             limiter=limiter,
             proxies=proxies,
-            metrics=Metrics(REGISTRY),
+            metrics=metrics,
             body_bytes_max=settings.body_bytes_max,
             answer_bytes_max=settings.upstream_answer_bytes_max,
         )
@@ -161,10 +167,23 @@ class Service:
         simulator = self._stack.enter_context(running())
         return await asyncio.to_thread(load, simulator.url)
 
+    async def _open_guard(self, metrics: Metrics) -> None:
+        """From here on no sink of this process takes a fragment of a body in flight."""
+        if not self.settings.body_guard:
+            _log.warning("bodies:guard:off")
+            return
+        known = await asyncio.to_thread(Known, _PACKAGES)
+        known.know(self.catalog.names())
+        known.know((self.settings.base_url(), *(column.name for column in registry())))
+        guard = Guard(Watch(), known, counted=lambda sink: metrics.withheld.labels(sink.value).inc())
+        for store in (self.stores.data, self.stores.keys.db):
+            watch_engine(store, guard)
+        self._stack.enter_context(installed(guard))
+
     def _open_limiter(self) -> RateLimiter:
         if self.settings.redis_url is None:
             return SharedRateLimiter(self.stores.shared)
-        redis = Redis.from_url(self.settings.redis_url.get_secret_value())
+        redis = GuardedRedis.from_url(self.settings.redis_url.get_secret_value())
         self._stack.push_async_callback(redis.aclose)
         return RedisRateLimiter(redis)
 

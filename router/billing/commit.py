@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from governance import clock, events
+from governance import clock, events, sinks
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import KeyGone, SealBroken
@@ -192,7 +192,13 @@ class Committer:
                 segment.path.unlink()
 
     async def _commit(self, payloads: Sequence[bytes]) -> Committed:
-        opened = await self._open(payloads)
+        # The journal held its records' words before any prompt that repeats them now.
+        told: list[str] = []
+        with sinks.given(lambda: told):
+            return await self._commit_given(payloads, told)
+
+    async def _commit_given(self, payloads: Sequence[bytes], told: list[str]) -> Committed:
+        opened = await self._open(payloads, told)
         async with self._db.transaction(DataUse.PAYMENT) as session:
             # A crash anywhere in this block changes nothing: the records are still in the journal.
             excess, conflicts = await _post(session, opened.money)
@@ -208,7 +214,7 @@ class Committer:
         return done
 
     @states(Actor.JOB, bulk=Bulk.SETTLEMENT)
-    async def _open(self, payloads: Sequence[bytes]) -> _Opened:
+    async def _open(self, payloads: Sequence[bytes], told: list[str]) -> _Opened:
         money_key = await self._keys.service_key(journal.MONEY_KEY)
         opened: list[Money] = []
         rows: list[dict[str, Any]] = []
@@ -223,7 +229,9 @@ class Committer:
             opened.append(money)
             try:
                 key = (await self._keys.key(journal.key_of_event(payload))).key
-                rows.append(await usage_log.row_of(self._keys, journal.open_event(key, payload, money)))
+                event = journal.open_event(key, payload, money)
+                told += event.texts()
+                rows.append(await usage_log.row_of(self._keys, event))
             except KeyGone:
                 # Art. 17: the subject is erased. The money is posted, the rest is noise.
                 continue

@@ -35,11 +35,13 @@ import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
+from governance import sinks
 from governance.durable import sync_folder
 from governance.errors import SealBroken
 from governance.ids import NIL, uuid7
@@ -97,9 +99,17 @@ _decoder = msgspec.msgpack.Decoder(_Rest)
 
 
 def seal_record(event: MeterEvent, lease_id: UUID, money_key: Key, subject_key: Key | None) -> bytes:
-    """One whole record. `subject_key` is None only for an event without a subject."""
+    """One whole record. `subject_key` is None only for an event without a subject.
+
+    A text of it that the guard withholds is left out; the charge never is.
+    """
     if (event.subject_id is None) != (subject_key is None):
         raise ValueError("an event with a subject is sealed under the subject's key, one without under the service's")
+    passed = partial(sinks.passed, sinks.Sink.JOURNAL)
+    ip, user_agent = (
+        None if text is None or sinks.withholds(sinks.Sink.JOURNAL, text) else text
+        for text in (event.ip, event.user_agent)
+    )
     record_id = os.urandom(16)
     money = _MONEY.pack(
         event.request_id.bytes,
@@ -109,9 +119,9 @@ def seal_record(event: MeterEvent, lease_id: UUID, money_key: Key, subject_key: 
         event.charge_microcredits,
     )
     rest = _Rest(
-        event.api_key_id, event.at_ms, event.endpoint, event.model, event.provider, event.input_tokens,
+        event.api_key_id, event.at_ms, passed(event.endpoint), passed(event.model), passed(event.provider), event.input_tokens,
         event.cached_input_tokens, event.output_tokens, event.estimated, event.latency_ms, event.first_byte_ms,
-        event.status, event.outcome, event.ip, event.user_agent, event.cache_write_tokens,
+        event.status, event.outcome, ip, user_agent, event.cache_write_tokens,
     )  # fmt: skip
     first = envelope.seal(money_key, money, b"jrnA" + record_id)
     second = envelope.seal(subject_key or money_key, _encoder.encode(rest), b"jrnB" + record_id)

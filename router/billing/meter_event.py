@@ -58,5 +58,9 @@ class MeterEvent:
         if self.outcome not in OUTCOMES:
             raise ValueError("a meter event's outcome is completed, cut, cancelled or failed")
 
+    def texts(self) -> list[str]:
+        """Every field that is a text."""
+        return [text for text in (self.endpoint, self.model, self.provider, self.ip, self.user_agent) if text]
+
     def __repr__(self) -> str:
         return f"<MeterEvent {self.request_id} ***>"

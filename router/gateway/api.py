@@ -13,8 +13,8 @@ from typing import Any
 
 import structlog
 
-from governance import events
-from governance.bodies import failure
+from governance import events, sinks
+from governance.bodies import failure, fragments
 from governance.bodies.body import Body
 from governance.bodies.failure import Failure
 from governance.vault.purpose import Actor, states
@@ -162,7 +162,9 @@ class Gateway:
             body=await self._read(head, receive, name),
             started_ns=started_ns,
         )
-        await self._watched(self._answer(call, counted, reply), receive, reply)
+        # What the head says may be recorded, whether the body repeats it or not.
+        with fragments.held(call.body), sinks.given(lambda: filter(None, (call.client_ip, head.user_agent))):
+            await self._watched(self._answer(call, counted, reply), receive, reply)
 
     async def _known(self, head: Caller) -> Principal:
         """Raises InvalidKey before a byte of the body is read."""

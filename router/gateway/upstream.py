@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, Protocol
 
 import httpx2
 
+from governance.bodies import fragments
 from governance.bodies.body import Body
 from governance.errors import ValueAPIError
 
@@ -225,6 +226,7 @@ class HttpxUpstream:
         """See `Upstream.send`. Raises `ValueError` for a header that only the client may set: a bug of ours."""
         if any(name.lower() in _OURS for name, _ in request.headers):
             raise ValueError("a header that only the upstream client may set was given")
+        fragments.sent(request.body)
         total_at = asyncio.get_running_loop().time() + request.timeouts.total_s
         deadline = _Deadline(request.timeouts, total_at, sending)
         try:
@@ -273,11 +275,9 @@ class _HttpxAnswer:
         raw = self._response.aiter_raw()
         try:
             while (data := await self._next(raw)) is not None:
-                if self._decoder is None:
-                    yield data
-                else:
-                    for piece in self._decoder.decode(data):
-                        yield piece
+                for piece in (data,) if self._decoder is None else self._decoder.decode(data):
+                    fragments.answered(piece)
+                    yield piece
             if self._decoder is not None:
                 self._decoder.finish()
         finally:

@@ -175,6 +175,11 @@ class Catalog:
         models = _models(name, spec, providers)
         return cls(tuple(providers.values()), models, _bare_names(spec))
 
+    def names(self) -> set[str]:
+        """Every name that a record may hold: of models, ours and upstream's, and of providers."""
+        upstream = {route.upstream_model for model in self.models for route in model.routes}
+        return {*self._by_name, *upstream, *(provider.id for provider in self.providers)}
+
     def resolve(self, name: str) -> Model:
         """By public id, or by an upstream's own name where only one model has it. Raises UnknownModel.
 

@@ -8,12 +8,13 @@ layer, so neither the text nor a traceback reaches a log.
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from governance.bodies import failure
 from router.errors import BodyTooLarge, GatewayError
 from router.gateway.caller import check_query
+from router.gateway.metrics import Counter
 from router.gateway.request_name import RequestName
 from router.surface import Header
 from router.web import problems

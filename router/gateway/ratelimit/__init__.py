@@ -13,6 +13,7 @@ their service and get at most `processes x limit`. Each such outage is one event
 """
 
 from router.gateway.ratelimit.buckets import RateLimiter, Verdict, Want, cell_key
+from router.gateway.ratelimit.guarded_redis import GuardedRedis
 from router.gateway.ratelimit.limit_headers import headers
 from router.gateway.ratelimit.limit_local import LocalRateLimiter
 from router.gateway.ratelimit.limit_redis import RedisRateLimiter
@@ -20,6 +21,7 @@ from router.gateway.ratelimit.limit_shared import SharedRateLimiter
 from router.gateway.ratelimit.tiers import Tiers
 
 __all__ = [
+    "GuardedRedis",
     "LocalRateLimiter",
     "RateLimiter",
     "RedisRateLimiter",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,8 +17,10 @@ from governance.ids import uuid7
 from governance.mail import outbox
 from governance.mail.outbox import Delivered, MailState, OutboxMail, deliver, enqueue, list_outbox, read_mail
 from governance.mail.sender import Mail, SendFailed
+from governance.sinks import Sink
 from governance.subjects import add_subject, new_subject
 from governance.vault.keys import KeyStore
+from tests.services.guarding import PROMPT, guarding
 
 Stores = tuple[Database, KeyStore]
 VALUES = {"prefix": "sk-va-1234", "name": "laptop", "page": "https://api.example/portal/keys"}
@@ -63,6 +66,21 @@ async def put(stores: Stores, subject_id: UUID, key: str = "k1", to: str = TO, t
     data, keys = stores
     async with data.transaction(DataUse.NOTICES) as session:
         return await enqueue(session, keys, subject_id, template, to, VALUES, key)
+
+
+async def test_a_mail_with_a_fragment_of_a_body_is_not_queued_and_the_transaction_goes_on(
+    stores: Stores, subject_id: UUID, event_log: Path
+) -> None:
+    data, keys = stores
+    with guarding(f"{TO} {VALUES['page']}") as guard:
+        async with data.transaction(DataUse.SERVICE) as session:
+            leaking = {**VALUES, "name": PROMPT[:60]}
+            assert await enqueue(session, keys, subject_id, "key-created", TO, leaking, "leaking") is None
+            assert await enqueue(session, keys, subject_id, "key-created", PROMPT[:50], VALUES, "to") is None
+            assert await enqueue(session, keys, subject_id, "key-created", TO, VALUES, "fine") is not None
+        assert {sink for sink, _ in guard.places} == {Sink.MAIL}
+        assert str(next(iter(guard.places))[1]).startswith("tests/governance/mail/test_outbox.py:")
+    assert [mail.template for mail in await list_outbox(data)] == ["key-created"]
 
 
 async def test_a_mail_is_delivered_once_with_its_parts(stores: Stores, subject_id: UUID) -> None:

@@ -1,7 +1,10 @@
 """What reaches standard output: our own words, and of libraries only who and how bad."""
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import asyncio, logging, sys, warnings
@@ -48,3 +51,32 @@ def test_no_librarys_words_are_printed() -> None:
     assert "kanarie" not in done.stdout + done.stderr
     assert "<Body 7 bytes #" in done.stdout and '"count": 3' in done.stdout and '"error": "<ValueError>"' in done.stdout
     assert '"type": "ValueError"' in done.stdout and "some.library" in done.stdout and "own words" in done.stdout
+
+
+def test_a_line_that_holds_a_fragment_of_a_body_loses_that_field(tmp_path: Path) -> None:
+    program = """
+import logging, structlog
+from router.app.logs import configure
+configure()
+from tests.services.guarding import PROMPT, guarding
+log = structlog.get_logger("planted")
+with guarding() as guard:
+    log.info(PROMPT)
+    log.warning("failed", type="ValueError", error=str(ValueError(PROMPT)), count=3)
+    log.info("nested", detail={"a": [1, {"b": PROMPT[:50]}]}, raw=PROMPT.encode(), cause=ValueError(PROMPT))
+    logging.getLogger("uvicorn.error").error(PROMPT)
+    logging.getLogger("valueapi").error("own words, and more of them than thirty-two bytes")
+    log.info("clean", note="a note of ours that is long enough to be looked at")
+    assert len(guard.places) == 4, guard.places
+"""
+    file = tmp_path / "planted.py"
+    file.write_text(program)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, env=environment, check=True)
+    assert "knee" not in done.stdout + done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["[withheld]", "failed", "nested", "library", "library", "clean"]
+    assert (lines[1]["error"], lines[1]["count"], lines[1]["type"]) == ("[withheld]", 3, "ValueError")
+    assert {lines[2][name] for name in ("detail", "raw", "cause")} == {"[withheld]"}
+    assert lines[3]["text"] == "[withheld]" and lines[4]["text"].startswith("own words")
+    assert lines[5]["note"] == "a note of ours that is long enough to be looked at"

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from governance.errors import SealBroken
 from governance.ids import uuid7
+from governance.sinks import WITHHELD, Sink
 from governance.vault.envelope import Key
 from router.billing import journal
 from router.billing.journal import JournalWriter, Segment, Tail
 from tests.router.billing.book import IP, USER_AGENT, Customer
+from tests.services.guarding import PROMPT, guarding
 from tests.services.small_disk import small_disk
 
 MONEY = Key(uuid4(), b"m" * 32)
@@ -42,6 +44,19 @@ def test_a_record_opens_as_the_event_that_it_was() -> None:
     money = journal.open_money(MONEY, payload)
     assert money == journal.Money(event.request_id, event.account_id, LEASE, event.subject_id, 17)
     assert journal.open_event(SUBJECT, payload, money) == event
+
+
+def test_what_the_guard_withholds_is_left_out_and_the_charge_is_not(event_log: Path) -> None:
+    leaked = MADE.event(17, user_agent=PROMPT[:60], ip=PROMPT[:40], model=PROMPT)
+    with guarding() as guard:
+        (payload,), _, _ = journal.parse(journal.seal_record(leaked, LEASE, MONEY, SUBJECT), 9)
+        (whole,), _, _ = journal.parse(record(3), 9)
+        assert {sink for sink, _ in guard.places} == {Sink.JOURNAL}
+    money = journal.open_money(MONEY, payload)
+    event = journal.open_event(SUBJECT, payload, money)
+    assert (event.charge_microcredits, event.ip, event.user_agent, event.model) == (17, None, None, WITHHELD)
+    assert event.input_tokens == leaked.input_tokens and event.provider == leaked.provider
+    assert journal.open_event(SUBJECT, whole, journal.open_money(MONEY, whole)).user_agent == USER_AGENT
 
 
 def test_money_opens_without_the_subject_s_key_and_the_rest_does_not() -> None:

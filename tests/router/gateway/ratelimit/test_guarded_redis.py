@@ -1,0 +1,61 @@
+"""A command that holds a fragment of a body in flight isn't sent, and nobody keeps a limiter from its script."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from router.gateway.ratelimit import GuardedRedis, RedisRateLimiter, Want, cell_key
+from router.gateway.ratelimit.guarded_redis import Withheld
+from router.gateway.ratelimit.limit_redis import _LUA
+from tests.services.guarding import PROMPT, body, guarding
+from tests.services.redis import redis_server
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with redis_server() as made:
+        yield made
+
+
+@pytest.fixture
+async def redis(url: str) -> AsyncIterator[GuardedRedis]:
+    client = GuardedRedis.from_url(url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+async def test_neither_a_key_nor_a_value_takes_it(redis: GuardedRedis, event_log: Path) -> None:
+    with guarding():
+        for command in (("SET", "cache", PROMPT), ("SET", PROMPT[:40], 1), ("LPUSH", "q", "fine", PROMPT.encode()),
+                        ("PUBLISH", "c", f"saw {PROMPT}"), ("EVAL", f"return '{PROMPT}'", 0)):  # fmt: skip
+            with pytest.raises(Withheld):
+                await redis.execute_command(*command)
+        await redis.set("cache", "a value that is in no body at all, I think")
+        assert await redis.keys() == [b"cache"]
+        with pytest.raises(TypeError):
+            redis.pipeline()
+    await redis.set("cache", PROMPT)
+    assert await redis.get("cache") == PROMPT.encode()
+
+
+async def test_writing_the_script_or_its_digest_into_a_prompt_changes_nothing(
+    redis: GuardedRedis, event_log: Path
+) -> None:
+    limiter = RedisRateLimiter(redis, timeout_s=5)
+    digest = redis.register_script(_LUA).sha
+    want = Want(cell_key(bytes(32), "test", b"a"), 10, 1, "requests")
+    await redis.script_flush()
+    with guarding(_LUA, digest) as guard:
+        verdict = await limiter.take([want])
+        assert verdict.allowed and not verdict.degraded and not guard.places
+
+
+async def test_a_withheld_command_is_an_outage_to_the_limiter(redis: GuardedRedis, event_log: Path) -> None:
+    limiter = RedisRateLimiter(redis, timeout_s=5)
+    cell = cell_key(bytes(32), "test", b"b")
+    with guarding() as guard:
+        guard.watch.hold(body("{valueapi-rl}:" + cell.hex()))
+        assert (await limiter.take([Want(cell, 10, 1, "requests")])).degraded
+    assert await redis.keys() == []
