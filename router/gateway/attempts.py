@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from governance import events
 from router.errors import GatewayError, InvalidRequest, RateLimited, Unavailable, UpstreamFailed, UpstreamTimedOut
-from router.gateway.breaker import Breaker
+from router.gateway.breaker import Breaker, BreakerSettings
 from router.gateway.call import Admitted
 from router.gateway.prepare import Prepared, prepare
 from router.gateway.upstream import (
@@ -34,6 +34,7 @@ _CALLERS_OWN = frozenset({400, 413, 415, 422})
 _OUR_KEY = frozenset({401, 403})
 _PASSING = frozenset({408, 409, 425, 429})
 _RETRY_AFTER_MAX_S = 2.0
+_NO_BREAKER = Breaker(BreakerSettings(enabled=False))  # of the probe, whose upstream fails on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,12 @@ class Attempts:
         unasked: InvalidRequest | None = None
         tried: dict[str, int] = {}
         unable: set[str] = set()
+        breaker = self._breaker_of(admitted)
         for route in self._plan(admitted.routes):
             if trail.left():
                 raise asyncio.CancelledError  # nothing new is begun for nobody
             provider = route.provider.id
-            if provider in unable or not self._breaker.allow(provider, route.base.authority):
+            if provider in unable or not breaker.allow(provider, route.base.authority):
                 continue
             if failure is not None and provider in tried:
                 wait_s = self._wait_s(tried[provider], failure)
@@ -108,6 +110,9 @@ class Attempts:
             failure or unasked or Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
         )
 
+    def _breaker_of(self, admitted: Admitted) -> Breaker:
+        return _NO_BREAKER if admitted.call.principal.probe else self._breaker
+
     def _plan(self, routes: list[Route]) -> Iterator[Route]:
         """Each provider once in order, however many there are; then round again, up to the number of attempts."""
         for number in range(max(self._settings.attempts_max, len(routes))):
@@ -119,11 +124,11 @@ class Attempts:
         return max(wait_s, float(asked_s)) if asked_s <= _RETRY_AFTER_MAX_S else wait_s
 
     async def _attempt(self, admitted: Admitted, route: Route, until: float, trail: Trail) -> Served | GatewayError:
-        provider, host = route.provider.id, route.base.authority
+        provider, host, breaker = route.provider.id, route.base.authority, self._breaker_of(admitted)
         try:
             prepared = prepare(admitted, route, self._pseudonym_key)
         except InvalidRequest as error:
-            self._breaker.abandoned(provider, host)
+            breaker.abandoned(provider, host)
             return error
         request = UpstreamRequest("POST", prepared.url, prepared.headers, prepared.body, self._timeouts(until))
 
@@ -134,19 +139,19 @@ class Attempts:
             answer = await self._upstream.send(request, sending)
         except UpstreamError as error:
             trail.sent = None
-            self._breaker.failed(provider, host)
+            breaker.failed(provider, host)
             return _unreachable(error)
         except BaseException:
             # The caller left: the upstream has shown neither.
-            self._breaker.abandoned(provider, host)
+            breaker.abandoned(provider, host)
             raise
         if 200 <= answer.status < 300 or answer.status in _CALLERS_OWN:
-            self._breaker.succeeded(provider, host)
+            breaker.succeeded(provider, host)
             return Served(route, prepared, answer)
         if answer.status >= 500:
-            self._breaker.failed(provider, host)
+            breaker.failed(provider, host)
         else:
-            self._breaker.succeeded(provider, host)
+            breaker.succeeded(provider, host)
         trail.sent = None
         await answer.aclose()
         return await _refused(answer, provider)
