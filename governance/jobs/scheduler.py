@@ -6,6 +6,7 @@ leader runs it again, and every job must bear that.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from governance.jobs import due
 from governance.jobs.leader import Leader
 from governance.period import Period
 
+logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of each tick that a slow store makes late
 _TICK: Final = "tick"
 _BACKOFF: Final = timedelta(minutes=1)  # after the first failure; doubles up to the job's own interval
 
