@@ -88,7 +88,7 @@ class Exit(IntEnum):
 EXIT_MEANING: dict[Exit, str] = {
     Exit.OK: "Done, and all is well.",
     Exit.FAILED: "It was checked and isn't well, or it could not be done.",
-    Exit.USAGE: "The command or a setting can't be understood.",
+    Exit.USAGE: "The command or a setting can't be understood; of a probe: the run is void, it says nothing.",
     Exit.INCOMPLETE: "Nothing is wrong, but something is still missing.",
 }
 

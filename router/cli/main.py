@@ -14,6 +14,7 @@ from router.cli import (
     keys,
     ledger,
     outbox,
+    probe,
     serve,
 )
 
@@ -30,6 +31,7 @@ app.command("migrate")(serve.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
+app.command("probe")(probe.probe)
 app.command("erase-check")(erase_check.erase_check)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")

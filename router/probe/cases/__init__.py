@@ -1,0 +1,1 @@
+"""The matrix: which requests are sent, and how the upstream answers each."""

@@ -1,0 +1,24 @@
+"""Leaves a run's result in the event log: counts and names of programs alone."""
+
+from governance import events
+from router.probe.result import Result
+
+
+async def record(result: Result) -> None:
+    """One event `bodies:probe:clean|leak|void`, signed where the keys are open."""
+    await events.emit_async(
+        f"bodies:probe:{result.verdict}",
+        {
+            "started": result.started.isoformat(),
+            "seconds": round(result.seconds),
+            "version": result.version,
+            "program": result.program,
+            "cases": result.cases,
+            "canaries": result.canaries,
+            "planted": result.control.planted,
+            "missed": len(result.control.missed),
+            "findings": len(result.findings),
+            "unread": len(result.unread),
+            "bytes_read": result.bytes_read,
+        },
+    )

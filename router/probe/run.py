@@ -1,0 +1,228 @@
+"""One run: positive control, cases, search, verdict. Against a gateway that runs already, or against this program."""
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from governance.bodies.scanner.control import positive_control
+
+from governance import clock
+from governance.errors import ConfigurationError
+from router.probe import own, program
+from router.probe.case import Case, Credential
+from router.probe.cases.matrix import matrix
+from router.probe.places import RUNNING, STOPPED, Places, settled
+from router.probe.result import Control, Gap, Result, judge, outcomes
+from router.probe.scratch_databases import scratch_databases
+from router.probe.sender import Outcome, Sender
+from router.probe.target import Target
+from router.probe.trace import Trace
+from router.probe.upstream.server import Upstream, running
+
+_OWN_HANG_S = 4.0
+_SETTLES_S = 10.0
+Keep = Callable[[str], bool]
+
+
+class Progress(Protocol):
+    """Told of what goes on: a stage, how far it is, and how long it will be where that is known."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """For runs that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`postgres_data` is the server's data directory; `shared` looks at /dev/shm, temp folders and core dump places.
+
+    `cases` takes a sample by name; `trace` follows write calls with strace.
+    """
+
+    postgres: str | None = None
+    postgres_data: tuple[Path, ...] = ()
+    redis: str | None = None
+    shared: bool = True
+    trace: bool = False
+    cases: Keep = lambda name: True
+
+
+async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, progress: Progress = silent) -> Result:
+    """Probe this program in a scratch home: while it runs, and after it has stopped.
+
+    `keep` leaves the home where it is. Raises NotStarted, ConfigurationError.
+    """
+    begun, since = clock.now(), time.time()
+    cases = matrix(own.own_lanes(), _OWN_CREDENTIALS, web=True, keep=options.cases)
+    upstream = Upstream({case.tag: case for case in cases}, hang_s=_OWN_HANG_S)
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(running(upstream))
+        instance = await stack.enter_async_context(
+            own.instance(port, workers=workers, postgres=options.postgres, redis=options.redis, keep=keep)
+        )
+        trace = Trace(gateway_port=instance.port, upstream_port=port) if options.trace else None
+        progress("start", 0, None)
+        instance.start(trace.command if trace else (), trace.pass_fds if trace else ())
+        if trace:
+            trace.started()
+        control = await _control(options, progress)  # while it starts
+        await instance.ready()
+        target = instance.target(await instance.keys(), options.redis, since if options.shared else None)
+        run = _Run(target, cases, upstream, progress)
+        await run.send()
+        await settled(target.look, _SETTLES_S)
+        places = run.places()
+        await places.look(target, RUNNING)
+        instance.stop()
+        if trace:
+            trace.end()
+            places.bytes(trace.kept(), target, RUNNING)
+        await places.look(replace(target, look=(*target.look, *options.postgres_data)), STOPPED)
+        return run.result(begun, control, places, trace)
+
+
+async def probe_target(
+    target: Target, options: Options, *, upstream_port: int, hang_s: float = 15.0, settles_s: float = _SETTLES_S,
+    progress: Progress = silent,
+) -> Result:  # fmt: skip
+    """Probe a gateway that runs already and whose upstream is `http://127.0.0.1:upstream_port`, on which this listens.
+
+    Raises ConfigurationError where the port is taken, or a place to search doesn't exist.
+    """
+    begun = clock.now()
+    for path in target.look:
+        if not path.exists():
+            raise ConfigurationError(f"There is nothing at {path} to look through.")
+    cases = matrix(target.lanes, tuple(target.keys), web=False, keep=options.cases)
+    upstream = Upstream({case.tag: case for case in cases}, hang_s=hang_s)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(running(upstream, upstream_port))
+        except OSError:
+            raise ConfigurationError(
+                f"Port {upstream_port} of this machine is taken: the probe must listen there."
+            ) from None
+        control = await _control(options, progress)
+        trace = None
+        if options.trace:
+            trace = Trace(gateway_port=_port(target.url), upstream_port=upstream_port)
+            trace.attach(target.pids)
+            stack.callback(trace.end)
+        run = _Run(target, cases, upstream, progress)
+        await run.send()
+        await settled(target.look, settles_s)
+        places = run.places()
+        if trace:
+            trace.end()
+            places.bytes(trace.kept(), target, RUNNING)
+        await places.look(replace(target, look=(*target.look, *options.postgres_data)), RUNNING)
+        return run.result(begun, control, places, trace)
+
+
+_OWN_CREDENTIALS = (Credential.GOOD, Credential.POOR, Credential.LIMITED)
+
+
+class _Run:
+    """The parts that both modes share."""
+
+    def __init__(self, target: Target, cases: Sequence[Case], upstream: Upstream, progress: Progress) -> None:
+        self._target = target
+        self._cases = cases
+        self._upstream = upstream
+        self._progress = progress
+        self._sent: list[Outcome] = []
+
+    async def send(self) -> None:
+        target = self._target
+        sender = Sender(target.url, target.keys, headers=target.headers, patience_s=target.patience_s)
+
+        def done(outcome: Outcome) -> None:
+            self._sent.append(outcome)
+            self._progress("send", len(self._sent), len(self._cases))
+
+        await sender.send_all(self._cases, done)
+
+    def places(self) -> Places:
+        """Every canary was made when its request was built or answered: now they are all known."""
+        canaries = [canary for case in self._cases for canary in case.marks]
+        self._progress("search", 0, None)
+        return Places(canaries, lambda done, total, place: self._progress("search", done, total))
+
+    def result(self, begun: datetime, control: Control, places: Places, trace: Trace | None) -> Result:
+        traced = trace.descriptors() if trace else ()
+        unread = (
+            *places.unread,
+            *(Gap(name, "strace showed a write in part") for name in sorted(trace.cut if trace else ())),
+        )
+        carried = self._carried()
+        verdict, reasons = judge(
+            control=control, carried=carried, findings=places.findings, unread=unread, traced=traced,
+            bytes_read=places.bytes_read,
+        )  # fmt: skip
+        return Result(
+            verdict=verdict,
+            reasons=reasons,
+            started=begun,
+            ended=clock.now(),
+            target=self._target.url,
+            version=program.version(),
+            program=program.digest(),
+            cases=len(self._sent),
+            outcomes=outcomes(self._sent),
+            carried=carried,
+            canaries=sum(1 for case in self._cases for _ in case.marks),
+            control=control,
+            findings=places.findings,
+            unread=unread,
+            seen_by_others=self._seen_by_others(),
+            bytes_read=places.bytes_read,
+            files=places.files,
+            traced=traced if trace else None,
+        )
+
+    def _carried(self) -> dict[str, bool]:
+        """By wire: whether a prompt reached the upstream and its completion the caller."""
+        answered = {outcome.case for outcome in self._sent if outcome.answered}
+        carried = {case.lane.wire.value: False for case in self._cases if case.lane is not None}
+        for case in self._cases:
+            if case.lane is not None and case.name in answered and case.tag in self._upstream.carried:
+                carried[case.lane.wire.value] = True
+        return carried
+
+    def _seen_by_others(self) -> dict[str, int]:
+        seen: Counter[str] = Counter()
+        for name, count in self._upstream.sent_on.items():
+            _, direction, field = name.rsplit("/", 2)
+            seen[f"sent on to the upstream: {field} ({direction})"] += count
+        if self._upstream.redirected:
+            seen["redirects followed with the prompt"] = self._upstream.redirected.total()
+        return dict(sorted(seen.items()))
+
+
+async def _control(options: Options, progress: Progress) -> Control:
+    """Plants and finds, in a folder of its own and, where they are searched, in a database of its own and in Redis."""
+    progress("positive control", 0, None)
+    async with AsyncExitStack() as stack:
+        postgres = None
+        if options.postgres is not None:
+            made = await stack.enter_async_context(scratch_databases(options.postgres, ("control",)))
+            postgres = made["control"]
+        folder = Path(tempfile.mkdtemp(prefix="valueapi-probe-control-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        found = await positive_control(folder, postgres_url=postgres, redis_url=options.redis)
+    return Control(found.planted, tuple(found.missed))
+
+
+def _port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
