@@ -28,10 +28,10 @@ from governance.datamap import DataUse
 from governance.errors import Conflict, ValueAPIError
 from governance.vault.purpose import Actor, states
 from router.accounts import probe_account
-from router.app import build
 from router.app.stores import Stores, opened
 from router.billing import usage_log
 from router.gateway import probe_routes
+from router.probe import program
 from router.settings import Settings
 from router.surface import Service
 
@@ -44,9 +44,10 @@ _ROUNDS, _ROUND_SECONDS = 5, 0.5
 @dataclass(frozen=True, slots=True)
 class Running:
     """The service as a probe sees it. `announce(port)` lets `key` be served from the upstream at that port; `tls` is for
-    its socket; `look` are folders and files that it writes, `postgres` URLs of its stores, `began` when the run did.
+    its socket; `look` are folders and files that it writes, `postgres` and `redis` URLs of its stores, `began` when the run did.
     """
 
+    home: Path
     url: str
     key: str = field(repr=False)
     announce: Callable[[int], None]
@@ -54,6 +55,7 @@ class Running:
     look: tuple[Path, ...]
     pids: tuple[int, ...]
     postgres: tuple[str, ...] = field(repr=False)
+    redis: tuple[str, ...] = field(repr=False)
     scratch: Path
     began: datetime
 
@@ -67,15 +69,15 @@ async def run(settings: Settings, probe: Probe) -> ProbeRun:
     with _alone(settings.run_folder):
         async with opened(settings) as stores:
             began = clock.now()
-            digest = build.digest()
+            digest = program.digest()
             try:
                 async with asyncio.timeout(SECONDS_MAX):
                     digest = await _program(settings)
                     result = await _probed(settings, stores, probe, began)
                     if await _program(settings) != digest:
                         raise Unprobed("The program was replaced while it was probed.")
-            except Unprobed as error:
-                result = _void(began, str(error))
+            except ValueAPIError as error:
+                result = _void(began, str(error))  # words of ours
             except Exception as error:
                 # A probe that breaks shows nothing. Its text could hold what it met.
                 result = _void(began, f"The probe failed ({type(error).__name__}).")
@@ -92,13 +94,15 @@ async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datet
     account_id, key = await probe_account.open_key(stores.data, stores.keys, bump=stores.shared.bump)
     urls = (settings.data_store(), settings.key_store())
     running = Running(
+        home=settings.home.absolute(),
         url=settings.own_url(),
         key=key.secret,
         announce=lambda port: probe_routes.announce(settings.run_folder, port, SECONDS_MAX),
         tls=tls(settings),
-        look=(*settings.folders()[1:], *settings.self_probe_logs),
+        look=tuple(path.absolute() for path in (*settings.folders()[1:], *settings.self_probe_logs)),
         pids=tuple(pid for pid in in_use.holders(settings.run_folder) if pid != os.getpid()),
         postgres=tuple(url for url in urls if url.startswith("postgresql")),
+        redis=(settings.redis_url.get_secret_value(),) if settings.redis_url is not None else (),
         scratch=scratch,
         began=began,
     )
@@ -122,7 +126,7 @@ async def _forget(stores: Stores, account_id: UUID) -> None:
 async def _keep(settings: Settings, stores: Stores, result: Result, digest: str) -> ProbeRun:
     signer = await attestation.signer(stores.data, stores.keys)
     limits = Limits(settings.self_probe_every, settings.self_probe_max_age)
-    row = await probe_run.record(stores.data, signer, result, build=digest, version=build.number(), limits=limits)
+    row = await probe_run.record(stores.data, signer, result, build=digest, version=program.version(), limits=limits)
     # A crash here: serving processes look by themselves within seconds.
     stores.shared.bump()
     return row

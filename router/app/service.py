@@ -27,7 +27,7 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
-from router.app import build, probe_process
+from router.app import probe_process
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
 from router.app.stores import Stores, open_stores
@@ -41,6 +41,7 @@ from router.gateway.metrics import Metrics
 from router.gateway.probe_routes import ProbeRoutes
 from router.gateway.ratelimit import RateLimiter, RedisRateLimiter, SharedRateLimiter, Tiers
 from router.gateway.upstream import HttpxUpstream
+from router.probe import program
 from router.providers.catalog import Catalog
 from router.providers.simulator.server import running
 from router.settings import OFF, Settings
@@ -133,7 +134,7 @@ class Service:
                 bump=stores.shared.bump,
                 proxies=proxies,
                 standing=lambda: watch.current,
-                build=build.digest(),
+                build=program.digest(),
             )
         )
         self._start_mail()
@@ -216,7 +217,7 @@ class Service:
             self.stores.data,
             self.gateway,
             self.stores.shared.generation,
-            build=build.digest(),
+            build=program.digest(),
             max_age=Period.parse(self.settings.self_probe_max_age),
             closes=self.settings.closes_on_leak,
         )

@@ -19,10 +19,11 @@ from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
-from router.app import build, figures
+from router.app import figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
+from router.probe import program
 from router.providers.catalog import Catalog
 from router.settings import Settings
 from router.surface import Exit
@@ -139,7 +140,7 @@ async def _bodies(settings: Settings) -> Row:
     """How the control stands, as a serving process of this program would see it."""
     database = Database(settings.data_store())
     try:
-        now = await standing.read(database, build.digest(), Period.parse(settings.self_probe_max_age))
+        now = await standing.read(database, program.digest(), Period.parse(settings.self_probe_max_age))
     except Exception as error:
         return _row(CONTROL, False, type(error).__name__, "start the database, or run `valueapi migrate`")
     finally:

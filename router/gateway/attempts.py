@@ -154,7 +154,7 @@ class Attempts:
             breaker.succeeded(provider, host)
         trail.sent = None
         await answer.aclose()
-        return await _refused(answer, provider)
+        return await _refused(answer, provider, told=not admitted.call.principal.probe)
 
     def _timeouts(self, until: float) -> Timeouts:
         settings = self._settings
@@ -170,11 +170,13 @@ def _unreachable(error: UpstreamError) -> GatewayError:
     return UpstreamFailed("The provider broke the connection off.")
 
 
-async def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
+async def _refused(answer: UpstreamAnswer, provider: str, *, told: bool) -> GatewayError:
+    """`told`: an operator is; the probe's upstream refuses on purpose."""
     status = answer.status
     retry_after_s = _retry_after_s(answer)
     if status in _OUR_KEY:
-        await events.emit_async("gateway:provider:key_refused", {"provider": provider, "status": status})
+        if told:
+            await events.emit_async("gateway:provider:key_refused", {"provider": provider, "status": status})
         return UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
     if status == 429:
         return RateLimited("The provider is limiting this service at the moment.", code="provider_rate_limited",
@@ -183,7 +185,8 @@ async def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
         return Unavailable("The provider is overloaded.", retry_after_s=retry_after_s or 5)
     if status >= 500 or status in _PASSING:
         return UpstreamFailed("The provider failed.")
-    await events.emit_async("gateway:provider:unexpected_status", {"provider": provider, "status": status})
+    if told:
+        await events.emit_async("gateway:provider:unexpected_status", {"provider": provider, "status": status})
     if 300 <= status < 400:
         return UpstreamFailed("The provider answered with a redirect, which is never followed.")
     return UpstreamFailed("The provider doesn't know what it was asked for.")

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from governance.bodies.probe_run import ProbeRun
 from governance.errors import Conflict
 from router.accounts.account import PROBE
-from router.app import self_probe
+from router.app import own_probe, self_probe
 from router.cli.main import app
 from router.settings import Settings
 from tests.governance.bodies.test_attestation import verified
@@ -201,20 +201,37 @@ async def test_a_leak_closes_the_gateway_until_somebody_answers_for_it(service: 
     await service.command(*answered, code=1)  # once
 
 
-async def test_a_closed_service_comes_up_closed(service: Probed) -> None:
+async def test_a_closed_service_comes_up_closed_and_its_job_probes_it(service: Probed) -> None:
     service.switch.touch()
-    assert (await service.probe())[0].verdict == "leak"
+    row = await self_probe.run(service.settings, own_probe.probe)
+    assert row.verdict == "leak" and all("in home/log/debug.log" in each for each in row.findings)
+    assert any(each.startswith("chat/good/prompt/") for each in row.findings)
     service.kill()
+    service.environment |= {"VALUEAPI_SELF_PROBE_EVERY": "PT6H"}
     with service.log.open("ab") as log:
         service.process = subprocess.Popen(
             [sys.executable, "-m", "router.cli", "serve", "--workers", "1"], env=service.environment, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    first = None
-    until = time.monotonic() + 30
+    first, until = None, time.monotonic() + 60
     while first is None and time.monotonic() < until:
         try:
             first = service.chat()
         except httpx2.HTTPError:
             time.sleep(0.05)
     assert first is not None and first.status_code == 503
+    service.switch.unlink()
+    (service.home / "log" / "debug.log").unlink()
+    await service.command("jobs", "run", "self-probe")
+    while service.ready().json()["controls"]["bodies-not-stored"]["last_verdict"] != "clean":
+        assert time.monotonic() < until + 60
+        time.sleep(0.2)
+    [incident, _] = await service.command("incidents", "list", "--json")
+    await service.command("incidents", "acknowledge", incident["id"], "--by", "operator", "--reason", "mended")
+    service.soon(lambda a: (a.status_code, a.headers["x-valueapi-stored"]) == (200, "none"))
+    [job] = await service.command("jobs", "list", "--json")
+    assert (job["outcome"], job["failures"]) == ("done", 0)
+    told = httpx2.get(service.url + "/v1/privacy/attestation").text
+    predicate = verified(told, httpx2.get(service.url + "/.well-known/jwks.json").json())["predicate"]
+    assert predicate["verdict"] == "clean" and predicate["sent"]["cases"] > 50
+    assert service.rows("SELECT * FROM usage WHERE account_id = ?", service.account) == []
