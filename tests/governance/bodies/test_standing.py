@@ -31,7 +31,7 @@ def still() -> Iterator[None]:
 
 async def ran(stores: Stores, verdict: Verdict, *, build: str = BUILD, ago: timedelta = timedelta()) -> ProbeRun:
     leak = ("chat/prompt/messages at data store, usage.model",) if verdict is Verdict.LEAK else ()
-    ended = _now - ago
+    ended = clock.now() - ago
     result = Result(verdict, ended, ended, 3, 9, 40, (), leak, ("/proc/1/fd: not permitted",), ("home",), 100)
     signer = await attestation.signer(*stores)
     return await probe_run.record(stores[0], signer, result, build=build, version="1", limits=Limits("PT6H", "PT13H"))
