@@ -11,9 +11,10 @@ import fcntl
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -31,6 +32,7 @@ from router.accounts import probe_account
 from router.app.stores import Stores, opened
 from router.billing import usage_log
 from router.gateway import probe_routes
+from router.gateway.shared import SharedBusy
 from router.probe import program
 from router.settings import Settings
 from router.surface import Service
@@ -91,7 +93,7 @@ class Unprobed(ValueAPIError):
 async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datetime) -> Result:
     scratch = settings.run_folder / "probe"
     scratch.mkdir(mode=0o700, exist_ok=True)
-    account_id, key = await probe_account.open_key(stores.data, stores.keys, bump=stores.shared.bump)
+    account_id, key = await probe_account.open_key(stores.data, stores.keys, bump=partial(_bump, stores))
     urls = (settings.data_store(), settings.key_store())
     running = Running(
         home=settings.home.absolute(),
@@ -110,7 +112,7 @@ async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datet
         return await probe(running)
     finally:
         probe_routes.withdraw(settings.run_folder)
-        await probe_account.remove_keys(stores.data, bump=stores.shared.bump)
+        await probe_account.remove_keys(stores.data, bump=partial(_bump, stores))
         await _forget(stores, account_id)
 
 
@@ -128,8 +130,14 @@ async def _keep(settings: Settings, stores: Stores, result: Result, digest: str)
     limits = Limits(settings.self_probe_every, settings.self_probe_max_age)
     row = await probe_run.record(stores.data, signer, result, build=digest, version=program.version(), limits=limits)
     # A crash here: serving processes look by themselves within seconds.
-    stores.shared.bump()
+    _bump(stores)
     return row
+
+
+def _bump(stores: Stores) -> None:
+    """Every process looks anew; where that can't be said, each does within seconds by itself."""
+    with suppress(SharedBusy):
+        stores.shared.bump()
 
 
 def _void(began: datetime, why: str) -> Result:
