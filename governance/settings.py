@@ -17,7 +17,8 @@ from governance.period import Period
 PREFIX = "VALUEAPI_"
 
 
-def _duration(text: str) -> str:
+def duration(text: str) -> str:
+    """A setting's text that must be an ISO 8601 duration. Raises ValueError."""
     Period.parse(text)
     return text
 
@@ -55,7 +56,7 @@ class GovernanceSettings(BaseSettings):
         description="People whose keys one kind of work may take within a minute, callers of the API included, whose usage "
         "is sealed; more is an incident, twice as many are refused. For each process.",
     )
-    index_renewal: Annotated[str, AfterValidator(_duration)] = Field(
+    index_renewal: Annotated[str, AfterValidator(duration)] = Field(
         "P1M",
         description="How often the key of the blind index is renewed, an ISO 8601 duration: old copies of the index can "
         "then no longer confirm an address.",

@@ -1,13 +1,22 @@
 """Product settings on top of those that every command honours (governance/settings.py). Units stand last in names."""
 
 import ipaddress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from governance.settings import GovernanceSettings
+from governance.period import Period
+from governance.settings import GovernanceSettings, duration
+
+OFF = "off"
+
+
+def _duration_or_off(text: str) -> str:
+    return text if text == OFF else duration(text)
+
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -90,6 +99,24 @@ class Settings(GovernanceSettings):
     keepalive_seconds: Seconds = Field(75, description="An idle connection is closed after this.")
     connections_max: int = Field(10_000, ge=1, description="Open connections per process.")
 
+    self_probe_every: Annotated[str, AfterValidator(_duration_or_off)] = Field(
+        "PT6H",
+        description="How often the running service probes itself for content at rest, an ISO 8601 duration, or off; after "
+        "every deploy as well.",
+    )
+    self_probe_max_age: Annotated[str, AfterValidator(duration)] = Field(
+        "PT13H", description="How old a clean probe may be for `x-valueapi-stored: none`, an ISO 8601 duration."
+    )
+    self_probe_logs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Where the service's output is kept: files or folders that a probe searches too; comma-separated.",
+    )
+    close_on_leak: bool | None = Field(
+        None,
+        description="Answer 503 after a probe found content at rest, until an operator acknowledges the incident. Default: "
+        "in production.",
+    )
+
     mailgun_key: SecretStr | None = Field(None, description="Mailgun API key; without it mails stay in the outbox.")
     mailgun_domain: str | None = Field(None, description="Mailgun sending domain.")
     mailgun_url: str = Field(
@@ -97,7 +124,7 @@ class Settings(GovernanceSettings):
     )
     mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
 
-    @field_validator("trusted_proxies", "metrics_networks", mode="before")
+    @field_validator("trusted_proxies", "metrics_networks", "self_probe_logs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -122,9 +149,27 @@ class Settings(GovernanceSettings):
                 raise ValueError(f"VALUEAPI_{name} names a file that doesn't exist.")
         if (self.mailgun_key is None) != (self.mailgun_domain is None):
             raise ValueError("VALUEAPI_MAILGUN_KEY and VALUEAPI_MAILGUN_DOMAIN go together: only one of them is set.")
+        if self.self_probe_every != OFF:
+            epoch = datetime(2000, 1, 1, tzinfo=UTC)
+            every, age = Period.parse(self.self_probe_every), Period.parse(self.self_probe_max_age)
+            if not epoch < every.after(epoch) < age.after(epoch):
+                raise ValueError(
+                    "VALUEAPI_SELF_PROBE_MAX_AGE must be longer than VALUEAPI_SELF_PROBE_EVERY, or a probe would be too old "
+                    "before the next one runs."
+                )
         if self.production and self.simulator == "on":
             raise ValueError("VALUEAPI_SIMULATOR=on contradicts VALUEAPI_MODE=production.")
         return self
+
+    @property
+    def closes_on_leak(self) -> bool:
+        return self.production if self.close_on_leak is None else self.close_on_leak
+
+    def own_url(self) -> str:
+        """Where this machine reaches the service's own socket, past any proxy."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)  # noqa: S104
+        host = host or (f"[{self.host}]" if ":" in self.host else self.host)
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
     def base_url(self) -> str:
         """Where people reach the service."""

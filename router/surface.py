@@ -52,6 +52,9 @@ class Header:
     DATA_POLICY = "x-valueapi-data-policy"
     EDITS = "x-valueapi-edits"
     CHARGE = "x-valueapi-charge-microcredits"
+    STORED = "x-valueapi-stored"
+    PROBE = "x-valueapi-probe"
+    PROVIDER_RETENTION = "x-valueapi-provider-retention"
     CONSTRAINT_PREFIX = "x-valueapi-provider-"
 
 
@@ -61,6 +64,11 @@ HEADER_MEANING: dict[str, str] = {
     Header.DATA_POLICY: "The data policy in force for that provider and credential.",
     Header.EDITS: "Names of the edits made to the request's bytes, from the published list.",
     Header.CHARGE: "What the request cost, in micro-credits (1 Credit = 1,000,000). Not on streams: the head goes first.",
+    Header.STORED: "`none` while the last probe of this very program found no content at rest, is fresh, and no incident is "
+    "open; `unverified` otherwise. On every answer of the gateway, errors too.",
+    Header.PROBE: "With `none`: the id of the probe that shows it; `/v1/privacy/attestation` has what it saw.",
+    Header.PROVIDER_RETENTION: "How long the provider that answered keeps content, caches included: `none`, an ISO 8601 "
+    "duration, or `unknown`, as also where the account lets providers store.",
     "x-ratelimit-{limit,remaining,reset}-{requests,tokens}": "What is left of this minute; on the Anthropic wire "
     "`anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}` as well.",
     "retry-after": "Whole seconds; always on 429 and 503.",
@@ -261,8 +269,17 @@ class Service:
     ROOT = Path("/", {"GET, HEAD": "To the portal."})
     HEALTHZ = Path("/healthz", {"GET, HEAD": "200 while the process runs."})
     READYZ = Path(
-        "/readyz", {"GET, HEAD": "200 when the service answers; 503 with the reasons, in our words, while it doesn't."}
+        "/readyz",
+        {
+            "GET, HEAD": "200 when the service answers; 503 with the reasons, in our words, while it doesn't. Names the "
+            "program's digest, and how the last probe ended."
+        },
     )
+    ATTESTATION = Path(
+        "/v1/privacy/attestation",
+        {"GET, HEAD": "What the newest probe of bodies at rest saw: an in-toto statement, signed, in a DSSE envelope."},
+    )
+    JWKS = Path("/.well-known/jwks.json", {"GET, HEAD": "The public keys of attestations, old ones too, as a JWK set."})
     METRICS = Path(
         "/metrics",
         {

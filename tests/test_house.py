@@ -115,7 +115,10 @@ MAY: dict[Rule, dict[str, str]] = {
     },
     takes_keys: {
         "governance/backup/create.py": "seals the root that a copy hangs on, and looks whether it opens the copy",
+        "governance/bodies/attestation.py": "the service key that attestations are signed with",
         "governance/subjects.py": "makes a new person's key, and hands it to nobody",
+        "router/accounts/probe_account.py": "makes the key of the probe's account, which is nobody's",
+        "router/app/self_probe.py": "the API key that a probe sends",
         "router/app/service.py": "service keys: of rate-limit cells and of names told to providers",
         "router/accounts/directory.py": "the key that a caller's requests are sealed under",
         "router/billing/commit.py": "opens the journal's records",
@@ -135,6 +138,7 @@ MAY: dict[Rule, dict[str, str]] = {
         "governance/backup/postgres.py": "asks the server for its version",
         "governance/backup/read.py": "reads an old copy, which no session serves",
         "governance/backup/restore.py": "looks at files, tables and connections, while nothing else runs",
+        "governance/jobs/leader.py": "a connection of its own, which holds a lock",
         "governance/vault/channel_postgres.py": "a connection of its own, which listens",
         "governance/vault/keys.py": "empties SQLite's log of what was destroyed",
         "governance/vault/keytree.py": "asks which database it is",

@@ -18,12 +18,14 @@ from governance.errors import NotFound, Rejected
 _USES = (DataUse.SERVICE, DataUse.AUTHENTICATION, DataUse.PAYMENT, DataUse.SUPPORT, DataUse.LEGAL_OBLIGATION)
 _POLICY_BYTES_MAX = 16_384
 DEFAULT_TIER = "free"
+CUSTOMER, PROBE = "customer", "probe"
 
 Policy = dict[str, Any]
 
 
 class Account(Base):
-    """One customer. `first_run` marks those that `make run` made."""
+    """One customer, or the service's own probe (`kind`), which nobody is a member of. `first_run` marks those that
+    `make run` made."""
 
     __tablename__ = "account"
 
@@ -63,6 +65,16 @@ class Account(Base):
         on_erasure=OnErasure.NONE,
         legal_basis=LegalBasis.NOT_PERSONAL,
     )
+    kind: Mapped[str] = declared(
+        String(16),
+        206,
+        "system.operations",
+        _USES,
+        retention="account",
+        on_erasure=OnErasure.NONE,
+        legal_basis=LegalBasis.NOT_PERSONAL,
+        default=CUSTOMER,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ class AccountSummary:
     created_at: datetime
     closed_at: datetime | None
     first_run: bool
+    kind: str
 
 
 def check_policy(policy: Policy | None) -> Policy | None:
@@ -140,7 +153,7 @@ async def _change(db: Database, account_id: UUID, bump: Callable[[], None], **va
 
 async def list_accounts(db: Database, *, limit: int = 1000) -> list[AccountSummary]:
     """The newest accounts first."""
-    columns = Account.id, Account.tier, Account.created_at, Account.closed_at, Account.first_run
+    columns = Account.id, Account.tier, Account.created_at, Account.closed_at, Account.first_run, Account.kind
     async with db.session(DataUse.SUPPORT) as session:
         rows = await session.execute(select(*columns).order_by(Account.id.desc()).limit(limit))
         return [AccountSummary(*row) for row in rows]

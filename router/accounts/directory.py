@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from governance.datamap import DataUse
 from governance.db import Database
@@ -13,11 +13,12 @@ from governance.recent import Recent
 from governance.subjects import DataSubject, SubjectState
 from governance.vault.keys import KeyStore
 from governance.vault.purpose import Actor, states
-from router.accounts.account import Account
+from router.accounts.account import PROBE, Account
 from router.accounts.api_key import ApiKey
 from router.accounts.key_format import LENGTH, key_hash, well_formed
 from router.accounts.person import Person
 from router.accounts.principal import Principal
+from router.accounts.roles import Role
 from router.errors import InvalidKey, Unavailable
 
 # One text for malformed, unknown and revoked keys, closed accounts and erased people.
@@ -115,18 +116,20 @@ class KeyDirectory:
                 ApiKey.subject_id,
                 Account.tier,
                 Person.role,
+                Account.kind,
                 Account.data_policy.label("account_policy"),
                 ApiKey.data_policy.label("key_policy"),
                 DataSubject.state,
             )
             .join(Account, Account.id == ApiKey.account_id)
-            .join(Person, Person.subject_id == ApiKey.subject_id)
+            .outerjoin(Person, Person.subject_id == ApiKey.subject_id)
             .join(DataSubject, DataSubject.id == ApiKey.subject_id)
             .where(
                 ApiKey.key_hash == digest,
                 ApiKey.revoked_at.is_(None),
                 Account.closed_at.is_(None),
                 DataSubject.state != SubjectState.ERASED,
+                or_(Person.id.is_not(None), Account.kind == PROBE),  # nobody is a member of the probe's account
             )
         )
         async with self._db.session(DataUse.AUTHENTICATION) as session:
@@ -144,9 +147,10 @@ class KeyDirectory:
             account_id=row.account_id,
             subject_id=row.subject_id,
             tier=row.tier,
-            role=row.role,
+            role=row.role or Role.USER.value,
             account_policy=row.account_policy,
             key_policy=row.key_policy,
             subject_key=key,
             subject_state=row.state,
+            probe=row.kind == PROBE,
         )

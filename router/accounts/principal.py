@@ -12,6 +12,7 @@ class Principal:
     """The holder of an API key. Policies are provider constraints as JSON objects, plus `allow_store`; None: none.
 
     `subject_state` is a `governance.subjects.SubjectState`: `find` returns restricted subjects too, admission refuses.
+    `probe`: the service's own, which sees the probe's upstream and no other.
     """
 
     api_key_id: UUID
@@ -24,6 +25,7 @@ class Principal:
     subject_key: Key
     subject_state: str
     policy_pending: bool = False
+    probe: bool = False
 
     def __repr__(self) -> str:
         return f"<Principal {self.api_key_id}>"

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,18 @@ import structlog
 from prometheus_client import REGISTRY
 
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
+from governance import clock
 from governance.backup import registry as backups
 from governance.bodies import confine
 from governance.bodies.fragments import Watch
 from governance.bodies.guard_sql import watch_engine
 from governance.bodies.guards import Guard, installed
 from governance.bodies.known import Known
+from governance.bodies.standing import Standing
 from governance.datamap import DataUse, Store, registry
+from governance.jobs import due
+from governance.jobs.leader import leader_of
+from governance.jobs.scheduler import Job, Jobs
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
 from governance.period import Period
@@ -25,6 +31,9 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
+from router.app import probe_process
+from router.app.probe_process import SELF_PROBE
+from router.app.standing_watch import StandingWatch
 from router.app.stores import Stores, open_stores
 from router.billing.purse import Purse, PurseLimits
 from router.gateway.admission import Admission
@@ -33,16 +42,19 @@ from router.gateway.attempts import Attempts, AttemptSettings
 from router.gateway.breaker import Breaker, BreakerSettings
 from router.gateway.caller import TrustedProxies
 from router.gateway.metrics import Metrics
+from router.gateway.probe_routes import ProbeRoutes
 from router.gateway.ratelimit import GuardedRedis, RateLimiter, RedisRateLimiter, SharedRateLimiter, Tiers
 from router.gateway.upstream import HttpxUpstream
+from router.probe import program
 from router.providers.catalog import Catalog
 from router.providers.simulator.server import running
-from router.settings import Settings
+from router.settings import OFF, Settings
 from router.web.app import create_web
 from router.web.context import WebContext
 
 _MAIL_EVERY_S = 2.0
 _PACKAGES = ("governance", "policies", "reports", "router")
+_SETTLE = timedelta(seconds=30)  # between a start and the probe that follows it
 _log = structlog.get_logger("service")
 
 
@@ -97,9 +109,16 @@ class Service:
         )
         proxies = TrustedProxies(settings.trusted_proxies)
         self.gateway = Gateway(
-            catalog=catalog,
             directory=directory,
-            admission=Admission(catalog, tiers, limiter, purse, cell_secret, settings.upstream_answer_bytes_max),
+            admission=Admission(
+                catalog,
+                tiers,
+                limiter,
+                purse,
+                cell_secret,
+                settings.upstream_answer_bytes_max,
+                ProbeRoutes(settings.run_folder),
+            ),
             attempts=Attempts(upstream, self._breaker(), self._attempt_settings(), pseudonym_key),
             purse=purse,
             limiter=limiter,
@@ -108,6 +127,7 @@ class Service:
             body_bytes_max=settings.body_bytes_max,
             answer_bytes_max=settings.upstream_answer_bytes_max,
         )
+        watch = await self._watch()
         self.web = create_web(
             WebContext(
                 data=stores.data,
@@ -121,9 +141,12 @@ class Service:
                 metrics=REGISTRY,
                 bump=stores.shared.bump,
                 proxies=proxies,
+                standing=lambda: watch.current,
+                build=program.digest(),
             )
         )
         self._start_mail()
+        await self._start_jobs(watch.current)
         upkeep = Upkeep(
             stores.keys,
             stores.data,
@@ -208,6 +231,35 @@ class Service:
             idle_s=settings.upstream_idle_seconds,
             total_s=settings.upstream_total_seconds,
         )
+
+    async def _watch(self) -> StandingWatch:
+        """What the last probe found, before the first request is served: a service that was closed comes up closed."""
+        watch = StandingWatch(
+            self.stores.data,
+            self.gateway,
+            self.stores.shared.generation,
+            build=program.digest(),
+            max_age=Period.parse(self.settings.self_probe_max_age),
+            closes=self.settings.closes_on_leak,
+        )
+        await watch.look()
+        self._start_task(watch.run())
+        return watch
+
+    async def _start_jobs(self, now: Standing) -> None:
+        """Mail and upkeep aren't among them: the one asks a queue every two seconds, whose rows say by themselves what is
+        due; the other keeps counts of each process, and every step of it may run in all of them."""
+        settings, data = self.settings, self.stores.data
+        jobs = []
+        if settings.self_probe_every != OFF:
+            every = Period.parse(settings.self_probe_every)
+            jobs.append(Job(SELF_PROBE, every, probe_process.start, first_after=_SETTLE))
+        scheduler = Jobs(data, leader_of(settings.data_store(), settings.run_folder), jobs)
+        await scheduler.start()
+        self._stack.push_async_callback(scheduler.aclose)
+        if not now.stands and now.incident_id is None:
+            # A deploy, or an age: what isn't verified is probed soon, not after the rest of the interval.
+            await due.sooner(data, SELF_PROBE, clock.now() + _SETTLE)
 
     def _start_mail(self) -> None:
         """With Mailgun credentials a task sends what lies in the outbox; without, mails stay there, sealed."""

@@ -247,6 +247,17 @@ class Purse:
             # The others answer within a tick of theirs; there is no event to wait for between processes.
             await asyncio.sleep(self._limits.tick_s)
 
+    def reserve_nothing(self, account_id: UUID) -> Reservation:
+        """For what costs nothing by its account, as the service's own probe: settled into the journal like any other
+        request, with no lease and no Credits behind it. Raises Unavailable as `reserve` does."""
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
+        self._make_room()
+        if not self._writer.promise():
+            raise Unavailable("Charges can't be recorded fast enough at this moment.", retry_after_s=1)
+        return Reservation(_Held(account_id), 0)
+
     def settle(self, reservation: Reservation, event: MeterEvent, key: Key | None, *, begun: bool = False) -> None:
         """Charge a request: one journal write, on the operating system's side when this returns.
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, String, Uuid, func, select
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, String, Uuid, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -126,6 +126,12 @@ def _text(value: str, length: int) -> str:
 async def add(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows made by `row_of`; one whose request is there already is left as it is."""
     await insert_absent(session, Usage, rows)
+
+
+async def forget(session: AsyncSession, account_id: UUID) -> int:
+    """Delete an account's rows, as the service's own probe leaves some that are nobody's use; how many there were."""
+    mine = delete(Usage).where(Usage.account_id == account_id).execution_options(synchronize_session=False)
+    return int((await session.execute(mine)).rowcount)  # type: ignore[attr-defined]
 
 
 async def list_usage(

@@ -53,6 +53,7 @@ def list_(as_json: Json = False) -> None:
                 "created": row.created_at.date().isoformat(),
                 "closed": row.closed_at is not None,
                 "first_run": row.first_run,
+                "kind": row.kind,
             }
             for row in listed
         ]

@@ -11,10 +11,13 @@ import typer
 
 import router.migrations.tables  # noqa: F401  every table must be known
 from governance.backup import in_use
+from governance.bodies import standing
 from governance.bodies.confine import Kept
+from governance.bodies.probe_run import CONTROL
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
+from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
@@ -22,6 +25,7 @@ from router.app import confinement_left, figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
+from router.probe import program
 from router.providers.catalog import Catalog
 from router.settings import Settings
 from router.surface import Exit
@@ -53,6 +57,11 @@ async def _stores(settings: Settings) -> list[Row]:
         finally:
             await database.aclose()
     return rows
+
+
+def _data_is_there(settings: Settings) -> bool:
+    url = settings.data_store()
+    return not url.startswith("sqlite") or _exists(url)
 
 
 def _exists(url: str) -> bool:
@@ -147,6 +156,26 @@ def _confinement(settings: Settings) -> list[Row]:
     return rows
 
 
+async def _bodies(settings: Settings) -> Row:
+    """How the control stands, as a serving process of this program would see it."""
+    database = Database(settings.data_store())
+    try:
+        now = await standing.read(database, program.digest(), Period.parse(settings.self_probe_max_age))
+    except Exception as error:
+        return _row(CONTROL, False, type(error).__name__, "start the database, or run `valueapi migrate`")
+    finally:
+        await database.aclose()
+    age = f"; last probe: {now.verdict}, {now.age_seconds} seconds ago" if now.verdict is not None else ""
+    mend = (
+        "find out where the content came from (`valueapi incidents list`), and acknowledge the incident"
+        if now.state == "red"
+        else "let the service run, or probe it now: `valueapi jobs run self-probe`"
+    )
+    # While developing nothing has to be proven yet; a leak is one anywhere.
+    ok = now.stands or not (settings.production or now.state == "red")
+    return _row(CONTROL, ok, f"{now.state}: {now.why}{age}", mend)
+
+
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
     processes = in_use.holders(settings.run_folder)
@@ -168,9 +197,16 @@ def _places(settings: Settings) -> dict[str, object]:
 
 
 def _supervisor(processes: list[int]) -> int | None:
-    """The one that started others: with several workers it serves nothing, and restarts those that die."""
-    parents = {_parent(process) for process in processes}
+    """The one that started workers: it serves nothing, and restarts those that die."""
+    parents = {_parent(process) for process in processes if _is_worker(process)}
     return next((process for process in processes if process in parents), None)
+
+
+def _is_worker(process: int) -> bool:
+    try:
+        return b"router.app.worker" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _parent(process: int) -> int | None:
@@ -204,6 +240,7 @@ def doctor(
         _transport(settings),
         _events(settings),
         *_confinement(settings),
+        *([asyncio.run(_bodies(settings))] if _data_is_there(settings) else []),
     ]
     bad = [row for row in rows if not row["ok"]]
     places = _places(settings)

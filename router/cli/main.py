@@ -2,7 +2,21 @@
 
 import typer
 
-from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, probe, serve
+from router.cli import (
+    accounts,
+    backup,
+    datamap,
+    docs,
+    doctor,
+    erase_check,
+    incidents,
+    jobs,
+    keys,
+    ledger,
+    outbox,
+    probe,
+    serve,
+)
 
 app = typer.Typer(
     name="valueapi",
@@ -24,6 +38,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(backup.app, name="backup")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(incidents.app, name="incidents")
 
 
 def main() -> None:

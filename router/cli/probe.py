@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from governance.errors import ConfigurationError, ValueAPIError
 from router.app.stores import opened
-from router.cli import probe_shown
+from router.cli import probe_self, probe_shown
 from router.cli.output import Json, err, print_json, verb
 from router.probe import evidence, run
 from router.probe.case import Credential, Headers, only
@@ -27,6 +27,7 @@ _CODES = {Verdict.CLEAN: Exit.OK, Verdict.LEAK: Exit.FAILED, Verdict.VOID: Exit.
 
 @verb()
 def probe(
+    self_: Annotated[bool, typer.Option("--self", help="The running service of this home, with few cases.")] = False,
     workers: Annotated[int, typer.Option(help="Own instance: its serving processes.", min=1, max=64)] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Own instance: leave its home where it is.")] = False,
     gateway: Annotated[str | None, typer.Option(help="Probe this gateway instead: its URL.")] = None,
@@ -54,6 +55,8 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """Does anything of a prompt or completion come to rest? Exit 0: no, 1: it leaks, 2: the run is void."""
+    if self_:
+        raise typer.Exit(_CODES[Verdict(probe_self.run(as_json))])
     options = run.Options(
         postgres=postgres,
         postgres_data=(postgres_data,) if postgres_data is not None else (),

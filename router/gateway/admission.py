@@ -12,10 +12,12 @@ from math import ceil
 from governance import events
 from router.accounts.principal import Principal
 from router.billing.purse import Purse, Reservation
-from router.errors import Forbidden, InvalidRequest, NoProviderAllowed, RateLimited
+from router.errors import Forbidden, InvalidKey, InvalidRequest, NoProviderAllowed, RateLimited
 from router.gateway import answer_size
 from router.gateway.call import Admitted, Call, Counted
+from router.gateway.probe_routes import ProbeRoutes
 from router.gateway.ratelimit import RateLimiter, Tiers, Verdict, Want, cell_key
+from router.gateway.ratelimit.tiers import Rates, Tier
 from router.providers import constraints as limits
 from router.providers.catalog import Catalog, Model, Route
 from router.providers.constraints import Constraints
@@ -33,6 +35,8 @@ _ADDED_TOKENS = 1024
 _USUAL_OUTPUT_TOKENS = 1024
 FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.GOOGLE_COUNT_TOKENS})
 _NO_OUTPUT = FREE | {Endpoint.EMBEDDINGS}
+_PROBE_RATES = Rates(100_000, 1_000_000_000)
+_PROBE_TIER = Tier("probe", 0, _PROBE_RATES, _PROBE_RATES)
 
 
 class Limited(RateLimited):
@@ -60,13 +64,30 @@ class Admission:
         purse: Purse,
         cell_secret: bytes,
         answer_bytes_max: int,
+        probe_routes: ProbeRoutes | None = None,
     ) -> None:
+        self._probe_routes = probe_routes
         self._catalog = catalog
         self._tiers = tiers
         self._limiter = limiter
         self._purse = purse
         self._secret = cell_secret
         self._answer_bytes_max = answer_bytes_max
+
+    def catalog(self, principal: Principal) -> Catalog:
+        """What this caller may ask for: the operator's catalog, or the probe's own and nothing of that one.
+
+        Raises InvalidKey for the probe's key while no probe runs.
+        """
+        if not principal.probe:
+            return self._catalog
+        found = self._probe_routes.catalog() if self._probe_routes is not None else None
+        if found is None:
+            raise InvalidKey("The probe's key is good for nothing while no probe runs.")
+        return found
+
+    def _tier(self, principal: Principal) -> Tier:
+        return _PROBE_TIER if principal.probe else self._tiers.get(principal.tier)
 
     def own_constraints(self, principal: Principal) -> tuple[Constraints, bool]:
         """What account and key demand of every request, and whether a provider may store content for them."""
@@ -79,7 +100,7 @@ class Admission:
         """Count one request, before anything of its body is read: a refused request counts as well. Raises Limited."""
         account = cell_key(self._secret, "account", principal.account_id.bytes)
         key = cell_key(self._secret, "key", principal.api_key_id.bytes)
-        wants = self._tiers.get(principal.tier).wants(account, key, 0)
+        wants = self._tier(principal).wants(account, key, 0)
         verdict = await self._limiter.take([want for want in wants if want.kind == "requests"])
         if not verdict.allowed:
             raise Limited(verdict, ceil(verdict.retry_after_s))
@@ -95,7 +116,7 @@ class Admission:
         params = {"model": call.path_model} if call.path_model is not None else {}
         peek = spoken.peek(call.endpoint, body, params)
         headers = spoken.pass_headers(call.caller.passing)
-        model = self._catalog.resolve(peek.model)
+        model = self.catalog(call.principal).resolve(peek.model)
         own, allow_store = self.own_constraints(call.principal)
         demanded = limits.strictest(own, limits.from_headers(call.caller.constraints), limits.parse(peek.provider))
         zdr = demanded.zdr or demanded.max_retention_days == 0
@@ -148,7 +169,7 @@ class Admission:
     async def _take_tokens(
         self, call: Call, peek: Peek, input_tokens: int, counted: Counted
     ) -> tuple[Verdict, list[Want]]:
-        tier = self._tiers.get(call.principal.tier)
+        tier = self._tier(call.principal)
         wants = tier.wants(counted.account_cell, counted.key_cell, _tokens(call, peek, input_tokens))
         wanted = [want for want in wants if want.kind == "tokens"]
         verdict = replace(await self._limiter.take(wanted), requests=counted.verdict.requests)
@@ -162,6 +183,8 @@ class Admission:
         if call.endpoint not in FREE:
             amount = max(route.price.reserve_microcredits(input_tokens, output_tokens) for route in routes)
         account_id = call.principal.account_id
+        if call.principal.probe:
+            return self._purse.reserve_nothing(account_id)
         return self._purse.try_reserve(account_id, amount) or await self._purse.reserve(account_id, amount)
 
 

@@ -40,16 +40,17 @@ from router.gateway.caller import Caller, TrustedProxies
 from router.gateway.metrics import Metrics
 from router.gateway.ratelimit import RateLimiter
 from router.gateway.ratelimit import headers as limit_headers
-from router.gateway.reply import Reply, Send
+from router.gateway.reply import NOT_CACHED, Fixed, Reply, Send
 from router.gateway.request_name import RequestName
 from router.gateway.routes import Match
 from router.gateway.settlement import Settlement
-from router.providers.catalog import Catalog
 from router.surface import Dialect, Endpoint, Header
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _COUNT_SECONDS = 1.0  # how long a provider may take to count a text that the caller has whole already
+_STORED, _PROBE = Header.STORED.encode(), Header.PROBE.encode()
+_PROBES = "probe"
 _log = structlog.get_logger("gateway")
 
 
@@ -63,7 +64,6 @@ class Gateway:
     def __init__(
         self,
         *,
-        catalog: Catalog,
         directory: KeyDirectory,
         admission: Admission,
         attempts: Attempts,
@@ -74,7 +74,6 @@ class Gateway:
         body_bytes_max: int,
         answer_bytes_max: int,
     ) -> None:
-        self._catalog = catalog
         self._directory = directory
         self._admission = admission
         self._attempts = attempts
@@ -85,6 +84,13 @@ class Gateway:
         self._body_bytes_max = body_bytes_max
         self._answer_bytes_max = answer_bytes_max
         self.closed: str | None = None
+        self._fixed: Fixed = ()
+        self.stand(None)
+
+    def stand(self, probe_id: str | None) -> None:
+        """From now on each answer says that nothing is stored, shown by this probe; None: that it isn't verified."""
+        shown = ((_PROBE, probe_id.encode()),) if probe_id is not None else ()
+        self._fixed = ((_STORED, b"none" if shown else b"unverified"), *shown, *NOT_CACHED)
 
     @states(Actor.GATEWAY)
     async def serve(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +106,7 @@ class Gateway:
             raise
 
     async def _respond(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
-        name, reply, started_ns = RequestName(), Reply(send), time.perf_counter_ns()
+        name, reply, started_ns = RequestName(), Reply(send, self._fixed), time.perf_counter_ns()
         endpoint = match.endpoint.value if match.endpoint else "models" if match.models else "other"
         dialect = match.dialect
         status = 499
@@ -123,6 +129,8 @@ class Gateway:
             await self._record(met, endpoint)
             await self._fail(GatewayError("Something went wrong here; it was nothing you did."), dialect, reply, name)
         finally:
+            if reply.probe:
+                endpoint = _PROBES  # the service's own traffic is nobody's use of it
             self._metrics.in_flight.dec()
             self._metrics.requests.labels(endpoint, str(status)).inc()
             self._metrics.seconds.labels(endpoint).observe((time.perf_counter_ns() - started_ns) / 1e9)
@@ -133,18 +141,20 @@ class Gateway:
     ) -> None:  # fmt: skip
         caller.check_query(scope["query_string"])
         principal = await self._known(head)
+        reply.probe = principal.probe
         admission.check_subject(principal)
+        catalog = self._admission.catalog(principal)
         if match.refusal is not None:
             raise _refusal(match.refusal)
         _check_method(scope["method"], match)
         if match.endpoint is None:
             own, _ = self._admission.own_constraints(principal)
-            body = Body(models_list.models(self._catalog, own, dialect, match.model), name.tag)
+            body = Body(models_list.models(catalog, own, dialect, match.model), name.tag)
             await reply.whole(
                 200, [(b"content-type", b"application/json"), (Header.REQUEST_ID.encode(), name.text.encode())], body
             )
             return
-        if self.closed is not None:
+        if self.closed is not None and not principal.probe:
             raise Unavailable(self.closed, retry_after_s=30)
         _check_content(head)
         counted = await self._admission.take_request(principal)

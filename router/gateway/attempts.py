@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from governance import events
 from router.errors import GatewayError, InvalidRequest, RateLimited, Unavailable, UpstreamFailed, UpstreamTimedOut
-from router.gateway.breaker import Breaker
+from router.gateway.breaker import Breaker, BreakerSettings
 from router.gateway.call import Admitted
 from router.gateway.prepare import Prepared, prepare
 from router.gateway.upstream import (
@@ -34,6 +34,7 @@ _CALLERS_OWN = frozenset({400, 413, 415, 422})
 _OUR_KEY = frozenset({401, 403})
 _PASSING = frozenset({408, 409, 425, 429})
 _RETRY_AFTER_MAX_S = 2.0
+_NO_BREAKER = Breaker(BreakerSettings(enabled=False))  # of the probe, whose upstream fails on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,12 @@ class Attempts:
         unasked: InvalidRequest | None = None
         tried: dict[str, int] = {}
         unable: set[str] = set()
+        breaker = self._breaker_of(admitted)
         for route in self._plan(admitted.routes):
             if trail.left():
                 raise asyncio.CancelledError  # nothing new is begun for nobody
             provider = route.provider.id
-            if provider in unable or not self._breaker.allow(provider, route.base.authority):
+            if provider in unable or not breaker.allow(provider, route.base.authority):
                 continue
             if failure is not None and provider in tried:
                 wait_s = self._wait_s(tried[provider], failure)
@@ -108,6 +110,9 @@ class Attempts:
             failure or unasked or Unavailable("Every provider of this model is failing at the moment.", retry_after_s=5)
         )
 
+    def _breaker_of(self, admitted: Admitted) -> Breaker:
+        return _NO_BREAKER if admitted.call.principal.probe else self._breaker
+
     def _plan(self, routes: list[Route]) -> Iterator[Route]:
         """Each provider once in order, however many there are; then round again, up to the number of attempts."""
         for number in range(max(self._settings.attempts_max, len(routes))):
@@ -119,11 +124,11 @@ class Attempts:
         return max(wait_s, float(asked_s)) if asked_s <= _RETRY_AFTER_MAX_S else wait_s
 
     async def _attempt(self, admitted: Admitted, route: Route, until: float, trail: Trail) -> Served | GatewayError:
-        provider, host = route.provider.id, route.base.authority
+        provider, host, breaker = route.provider.id, route.base.authority, self._breaker_of(admitted)
         try:
             prepared = prepare(admitted, route, self._pseudonym_key)
         except InvalidRequest as error:
-            self._breaker.abandoned(provider, host)
+            breaker.abandoned(provider, host)
             return error
         request = UpstreamRequest("POST", prepared.url, prepared.headers, prepared.body, self._timeouts(until))
 
@@ -134,22 +139,22 @@ class Attempts:
             answer = await self._upstream.send(request, sending)
         except UpstreamError as error:
             trail.sent = None
-            self._breaker.failed(provider, host)
+            breaker.failed(provider, host)
             return _unreachable(error)
         except BaseException:
             # The caller left: the upstream has shown neither.
-            self._breaker.abandoned(provider, host)
+            breaker.abandoned(provider, host)
             raise
         if 200 <= answer.status < 300 or answer.status in _CALLERS_OWN:
-            self._breaker.succeeded(provider, host)
+            breaker.succeeded(provider, host)
             return Served(route, prepared, answer)
         if answer.status >= 500:
-            self._breaker.failed(provider, host)
+            breaker.failed(provider, host)
         else:
-            self._breaker.succeeded(provider, host)
+            breaker.succeeded(provider, host)
         trail.sent = None
         await answer.aclose()
-        return await _refused(answer, provider)
+        return await _refused(answer, provider, told=not admitted.call.principal.probe)
 
     def _timeouts(self, until: float) -> Timeouts:
         settings = self._settings
@@ -165,11 +170,13 @@ def _unreachable(error: UpstreamError) -> GatewayError:
     return UpstreamFailed("The provider broke the connection off.")
 
 
-async def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
+async def _refused(answer: UpstreamAnswer, provider: str, *, told: bool) -> GatewayError:
+    """`told`: an operator is; the probe's upstream refuses on purpose."""
     status = answer.status
     retry_after_s = _retry_after_s(answer)
     if status in _OUR_KEY:
-        await events.emit_async("gateway:provider:key_refused", {"provider": provider, "status": status})
+        if told:
+            await events.emit_async("gateway:provider:key_refused", {"provider": provider, "status": status})
         return UpstreamFailed("The provider refused this service's own credentials; the operator has been told.")
     if status == 429:
         return RateLimited("The provider is limiting this service at the moment.", code="provider_rate_limited",
@@ -178,7 +185,8 @@ async def _refused(answer: UpstreamAnswer, provider: str) -> GatewayError:
         return Unavailable("The provider is overloaded.", retry_after_s=retry_after_s or 5)
     if status >= 500 or status in _PASSING:
         return UpstreamFailed("The provider failed.")
-    await events.emit_async("gateway:provider:unexpected_status", {"provider": provider, "status": status})
+    if told:
+        await events.emit_async("gateway:provider:unexpected_status", {"provider": provider, "status": status})
     if 300 <= status < 400:
         return UpstreamFailed("The provider answered with a redirect, which is never followed.")
     return UpstreamFailed("The provider doesn't know what it was asked for.")

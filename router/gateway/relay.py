@@ -20,7 +20,7 @@ from router.gateway.ratelimit import headers as limit_headers
 from router.gateway.reply import Headers, Reply
 from router.gateway.settlement import NOTHING, Settlement
 from router.gateway.upstream import AnswerTooLarge, UpstreamError, UpstreamTimeout
-from router.providers.data_policy import summary
+from router.providers.data_policy import retention_header, summary
 from router.providers.dialects import MalformedUpstream
 from router.providers.translation import StreamTranslation
 from router.providers.usage import Usage, estimate_tokens
@@ -33,15 +33,18 @@ _OUR_TROUBLE = re.compile(rb'"reason"\s*:\s*"API_KEY_INVALID"|"message"\s*:\s*"Y
 _FINISH = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"|"type"\s*:\s*"response\.[a-z_.]+\.done"')
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
+_RETENTION = Header.PROVIDER_RETENTION.encode()
 
 
 def answer_headers(admitted: Admitted, served: Served) -> Headers:
-    """Who served it, under which data policy, with which edits, and what is left of the limits."""
+    """Who served it, under which data policy, for how long it keeps content, with which edits, and what is left of the limits."""
     call = admitted.call
+    may_store = admitted.allow_store and not admitted.zdr  # otherwise `store` was edited away, or refused
     out: Headers = [
         (Header.REQUEST_ID.encode(), call.request_id.encode()),
         (Header.PROVIDER.encode(), served.route.provider.id.encode()),
         (Header.DATA_POLICY.encode(), summary(served.route.data_policy).encode("latin-1", "replace")),
+        (_RETENTION, retention_header(served.route.data_policy, may_store=may_store).encode()),
     ]
     if served.prepared.edits:
         out.append((Header.EDITS.encode(), ", ".join(served.prepared.edits).encode()))

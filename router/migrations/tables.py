@@ -3,6 +3,10 @@
 # ruff: noqa: F401
 
 import governance.backup.registry
+import governance.bodies.attestation
+import governance.bodies.incidents
+import governance.bodies.probe_run
+import governance.jobs.due
 import governance.pair
 import governance.vault.blind_index
 import governance.vault.channel_postgres

@@ -54,6 +54,7 @@ _SETTINGS = {
     "VALUEAPI_BREAKER": "false",  # an open one would keep cases from the upstream
     "VALUEAPI_BODY_IDLE_SECONDS_MAX": "5",
     "VALUEAPI_DEMO_CREDITS": "100000",
+    "VALUEAPI_SELF_PROBE_EVERY": "off",  # one probe at a time
     "VALUEAPI_SIGN_IN_ATTEMPTS_PER_MINUTE": "100000",
     "VALUEAPI_SIGN_UP_ATTEMPTS_PER_MINUTE": "100000",
 }

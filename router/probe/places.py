@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from governance.bodies.scanner import files
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.report import Unread
 from governance.bodies.scanner.search import Search
@@ -73,7 +74,11 @@ class Places:
 
 def _files(search: Search, target: Target, when: str) -> None:
     for path in target.look:
-        search.path(path)
+        if target.changed_since is None:
+            search.path(path)
+            continue
+        for file in files.walk(path, search.not_read, seen=set(), since=target.changed_since):
+            search.file(file, str(file))
     if when == RUNNING:
         for pid in target.pids:
             search.process(pid)

@@ -1,6 +1,7 @@
 """Which program a result is about: its version, and a digest over the sources that run."""
 
 import hashlib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +14,7 @@ _PACKAGES = (governance, policies, reports, router)
 _MADE = ("__pycache__", ".pyc")
 
 
+@cache
 def version() -> str:
     try:
         return metadata.version("valueapi")
@@ -20,8 +22,10 @@ def version() -> str:
         return "unknown"
 
 
+@cache
 def digest() -> str:
-    """SHA-256 over names and bytes of every file of the four packages, hex."""
+    """SHA-256 over names and bytes of every file of the four packages, hex, as they lay on the disk when it was first
+    asked for: a serving process asks at its start."""
     total = hashlib.sha256()
     for package in _PACKAGES:
         root = Path(package.__file__ or "").parent

@@ -45,7 +45,7 @@ def silent(stage: str, done: int, total: int | None) -> None:
 class Options:
     """`postgres_data` is the server's data directory; `shared` looks at /dev/shm, temp folders and core dump places.
 
-    `cases` takes a sample by name; `trace` follows write calls with strace.
+    `cases` takes a sample by name; `trace` follows write calls with strace; `scratch` is where the control is planted.
     """
 
     postgres: str | None = None
@@ -54,6 +54,7 @@ class Options:
     shared: bool = True
     trace: bool = False
     cases: Keep = lambda name: True
+    scratch: Path | None = None
 
 
 async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, progress: Progress = silent) -> Result:
@@ -146,7 +147,7 @@ class _Run:
 
     async def send(self) -> None:
         target = self._target
-        sender = Sender(target.url, target.keys, headers=target.headers, patience_s=target.patience_s)
+        sender = Sender(target.url, target.keys, headers=target.headers, patience_s=target.patience_s, tls=target.tls)
 
         def done(outcome: Outcome) -> None:
             self._sent.append(outcome)
@@ -222,7 +223,7 @@ async def _control(options: Options, progress: Progress) -> Control:
         if options.postgres is not None:
             made = await stack.enter_async_context(scratch_databases(options.postgres, ("control",)))
             postgres = made["control"]
-        folder = Path(tempfile.mkdtemp(prefix="valueapi-probe-control-"))
+        folder = Path(tempfile.mkdtemp(prefix="valueapi-probe-control-", dir=options.scratch))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         found = await positive_control(folder, postgres_url=postgres, redis_url=options.redis)
     return Control(found.planted, tuple(found.missed))

@@ -38,11 +38,12 @@ class Sender:
     """`keys` by credential; `headers` go with every request that isn't raw. `base` is the gateway's URL."""
 
     def __init__(
-        self, base: str, keys: Mapping[Credential, str], *, headers: Headers = (), patience_s: float = 30.0
-    ) -> None:
+        self, base: str, keys: Mapping[Credential, str], *, headers: Headers = (), patience_s: float = 30.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
         parts = urlsplit(base)
         self._host = parts.hostname or "127.0.0.1"
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         # The official clients' base URLs end in the version, which every target has already.
         self._prefix = parts.path.rstrip("/").removesuffix("/v1").encode()

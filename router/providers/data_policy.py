@@ -82,11 +82,21 @@ def summary(policy: DataPolicy) -> str:
     return "; ".join(parts)
 
 
-def retention_header(policy: DataPolicy) -> str:
-    """`none`, an ISO 8601 duration such as `P30D`, or `unknown`: how long the provider says it keeps content."""
-    if not policy.known or policy.retention_days is None:
+def retention_header(policy: DataPolicy, *, may_store: bool = False) -> str:
+    """`none`, an ISO 8601 duration such as `P30D`, or `unknown`: how long the provider says it keeps content, a cache that
+    isn't a passing one included. `may_store`: the caller lets providers store answers, which rest until they are deleted.
+    """
+    if may_store or not policy.known or policy.retention_days is None:
         return "unknown"
-    return f"P{policy.retention_days}D" if policy.retention_days else "none"
+    seconds = policy.retention_days * _DAY_SECONDS
+    if not policy.caches_at_most(max(seconds, PASSING_CACHE_SECONDS)):
+        if not policy.caches_prompts or policy.cache_ttl_seconds is None:
+            return "unknown"
+        seconds = policy.cache_ttl_seconds
+    if not seconds:
+        return "none"
+    days, rest = divmod(seconds, _DAY_SECONDS)
+    return f"PT{seconds}S" if rest else f"P{days}D"
 
 
 def as_json(policy: DataPolicy) -> Mapping[str, object]:

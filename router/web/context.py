@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.types import Scope
 
+from governance.bodies.standing import UNREAD, Standing
 from governance.db import Database
 from governance.vault.blind_index import EmailIndex
 from governance.vault.keys import KeyStore
@@ -28,8 +29,8 @@ class WebContext:
     """`cell_secret` (16 to 64 bytes) keys rate-limit cells and form tokens, and is the same in every process.
 
     `ready` gives the reasons why the service can't serve, empty when it can; `bump` makes every process drop the
-    principals that it remembers. `answer_seconds` is the least that an answer takes which must not tell whether an
-    address is known (`Desk`).
+    principals that it remembers; `standing` tells how the control of bodies stands, `build` is the program's digest.
+    `answer_seconds` is the least that an answer takes which must not tell whether an address is known (`Desk`).
     """
 
     data: Database
@@ -44,6 +45,8 @@ class WebContext:
     bump: Callable[[], object]
     proxies: TrustedProxies
     answer_seconds: float = 0.5
+    standing: Callable[[], Standing] = lambda: UNREAD
+    build: str = ""
 
     def desk(self) -> Desk:
         """What sign-up, sign-in and password changes work with. Make one: it starts the threads that hash passwords."""

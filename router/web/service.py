@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`, `/static/…` and the address `/` itself."""
+"""`/healthz`, `/readyz`, `/metrics`, attestations with their keys, `/static/…` and the address `/` itself."""
 
 import hashlib
 import ipaddress
@@ -11,6 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from governance.bodies import attestation, probe_run
+from governance.bodies.probe_run import CONTROL
+from governance.datamap import DataUse
 from router.errors import UnknownRoute
 from router.surface import Portal, Service
 from router.web.context import client_address, forwarded_for, web
@@ -59,10 +62,32 @@ async def healthz() -> Response:
 
 @mount(router, Service.READYZ, "GET, HEAD")
 async def readyz(request: Request) -> Response:
-    reasons = web(request).ready()
-    if reasons:
-        return JSONResponse({"status": "not ready", "reasons": reasons}, 503, headers={"retry-after": "1"})
-    return JSONResponse({"status": "ready", "reasons": []})
+    context = web(request)
+    reasons = context.ready()
+    told = {
+        "status": "not ready" if reasons else "ready",
+        "reasons": reasons,
+        "build": context.build,
+        "controls": {CONTROL: context.standing().as_json()},
+    }
+    return JSONResponse(told, 503, headers={"retry-after": "1"}) if reasons else JSONResponse(told)
+
+
+@mount(router, Service.ATTESTATION, "GET, HEAD")
+async def last_attestation(request: Request) -> Response:
+    async with web(request).data.session(DataUse.SECURITY) as session:
+        row = await probe_run.newest(session)
+    if row is None:
+        raise UnknownRoute("No probe has run here yet.", code="no_attestation")
+    # An older one is still true of its time, which it names.
+    return Response(row.attestation, media_type="application/json", headers={"cache-control": "public, max-age=60"})
+
+
+@mount(router, Service.JWKS, "GET, HEAD")
+async def public_keys(request: Request) -> Response:
+    keys = await attestation.key_set(web(request).data)
+    cached = {"cache-control": "public, max-age=300"}  # a new key signs before anybody can ask for it
+    return JSONResponse(keys, media_type="application/jwk-set+json", headers=cached)
 
 
 @mount(router, Service.METRICS, "GET, HEAD")

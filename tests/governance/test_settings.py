@@ -34,6 +34,10 @@ def test_defaults_are_an_embedded_home(tmp_path: Path) -> None:
         ({"VALUEAPI_TRUSTED_PROXIES": "10.0.0.0/8,s3cret"}, "VALUEAPI_TRUSTED_PROXIES"),
         ({"VALUEAPI_MAILGUN_KEY": "s3cret"}, "VALUEAPI_MAILGUN_DOMAIN go together"),
         ({"VALUEAPI_PROVIDERS": "s3cret.yaml"}, "VALUEAPI_PROVIDERS names a file"),
+        ({"VALUEAPI_SELF_PROBE_EVERY": "s3cret"}, "VALUEAPI_SELF_PROBE_EVERY"),
+        ({"VALUEAPI_SELF_PROBE_EVERY": "P1D"}, "VALUEAPI_SELF_PROBE_MAX_AGE must be longer"),
+        ({"VALUEAPI_SELF_PROBE_EVERY": "PT0S"}, "VALUEAPI_SELF_PROBE_MAX_AGE must be longer"),
+        ({"VALUEAPI_SELF_PROBE_MAX_AGE": "off"}, "VALUEAPI_SELF_PROBE_MAX_AGE"),
         ({"VALUEAPI_CONFIG": "s3cret.yaml"}, "VALUEAPI_CONFIG names a file"),
     ],
 )
@@ -76,3 +80,24 @@ def test_a_bad_yaml_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with pytest.raises(ConfigurationError, match=words) as caught:
         Settings.load()
     assert "s3cret" not in str(caught.value)
+
+
+def test_production_closes_on_a_leak_unless_it_is_told_not_to() -> None:
+    assert not Settings().closes_on_leak and Settings(close_on_leak=True).closes_on_leak
+    assert (
+        Settings(mode="production").closes_on_leak
+        and not Settings(mode="production", close_on_leak=False).closes_on_leak
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),
+        ("::1", "http://[::1]:80"),
+        ("10.0.0.1", "http://10.0.0.1:80"),
+    ],
+)
+def test_the_own_socket_is_reached_past_any_proxy(host: str, url: str) -> None:
+    assert Settings(host=host, port=80, public_url="https://api.example").own_url() == url

@@ -7,6 +7,7 @@ import pytest
 
 from tests.router.conftest import Governed
 
+RETENTION = "x-valueapi-provider-retention"
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -53,11 +54,17 @@ def test_storing_at_the_provider_needs_the_accounts_yes(service: Governed, signe
 
     chat(service, "openai/good", store=True)
     assert json.loads(service.recorder.requests[-1].body)["store"] is False
+    shown = [
+        chat(service, "careful/good", provider={"only": [name]}).headers[RETENTION] for name in ("careful", "openai")
+    ]
+    assert shown == ["none", "unknown"]
     signed_in.put("/v1/account/data-policy", json={"allow_store": True}).raise_for_status()
     chat(service, "openai/good", store=True)
     assert json.loads(service.recorder.requests[-1].body)["store"] is True
+    # What may be stored isn't gone with the answer, whatever the provider declares.
+    assert chat(service, "careful/good", provider={"only": ["careful"]}).headers[RETENTION] == "unknown"
     # Zero retention wins over it.
-    chat(service, "careful/good", store=True, provider={"zdr": True})
+    assert chat(service, "careful/good", store=True, provider={"zdr": True}).headers[RETENTION] == "none"
     assert json.loads(service.recorder.requests[-1].body)["store"] is False
 
 

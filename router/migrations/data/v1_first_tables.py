@@ -18,7 +18,15 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("first_run", sa.Boolean(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
+    )
+    op.create_table(
+        "attestation_key",
+        sa.Column("id", sa.String(length=43), nullable=False),
+        sa.Column("public", sa.String(length=43), nullable=False),
+        sa.Column("first_used_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attestation_key")),
     )
     op.create_table(
         "data_pair",
@@ -50,6 +58,19 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("state", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destroyed_state")),
+    )
+    op.create_table(
+        "incident",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("control", sa.String(length=40), nullable=False),
+        sa.Column("probe_id", sa.Uuid(), nullable=False),
+        sa.Column("runs", sa.Integer(), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("acknowledged_by", sa.String(length=20), nullable=True),
+        sa.Column("reason", sa.String(length=200), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
     )
     op.create_table(
         "lease",
@@ -98,6 +119,37 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(length=16), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("hour", "column", "use", "actor", name=op.f("pk_opening_count")),
+    )
+    op.create_table(
+        "probe_run",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("verdict", sa.String(length=8), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("build", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("cases", sa.Integer(), nullable=False),
+        sa.Column("canaries", sa.Integer(), nullable=False),
+        sa.Column("planted", sa.Integer(), nullable=False),
+        sa.Column("missed", sa.JSON(), nullable=False),
+        sa.Column("findings", sa.JSON(), nullable=False),
+        sa.Column("found", sa.Integer(), nullable=False),
+        sa.Column("unread", sa.JSON(), nullable=False),
+        sa.Column("searched", sa.JSON(), nullable=False),
+        sa.Column("bytes_read", sa.BigInteger(), nullable=False),
+        sa.Column("why", sa.String(length=200), nullable=False),
+        sa.Column("attestation", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_probe_run")),
+    )
+    op.create_table(
+        "scheduled_job",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_scheduled_job")),
     )
     op.create_table(
         "usage",
@@ -293,6 +345,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_usage_account_id_at"))
 
     op.drop_table("usage")
+    op.drop_table("scheduled_job")
+    op.drop_table("probe_run")
     op.drop_table("opening_count")
     op.drop_table("ledger_entry")
     with op.batch_alter_table("ledger_account", schema=None) as batch_op:
@@ -305,6 +359,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
     op.drop_table("lease")
+    op.drop_table("incident")
     op.drop_table("destroyed_state")
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_destroyed_copy_subject_id"))
@@ -313,4 +368,5 @@ def downgrade() -> None:
     op.drop_table("destroyed_copy")
     op.drop_table("data_subject")
     op.drop_table("data_pair")
+    op.drop_table("attestation_key")
     op.drop_table("account")

@@ -8,8 +8,11 @@ import pytest
 from sqlalchemy import update
 
 from governance.datamap import DataUse
+from governance.db import Database
 from governance.subjects import DataSubject, SubjectState
-from router.accounts.account import close_account, set_account_policy
+from governance.vault.keys import KeyStore
+from router.accounts import probe_account
+from router.accounts.account import Account, close_account, set_account_policy
 from router.accounts.api_key import ApiKeys
 from router.accounts.desk import Desk
 from router.accounts.directory import KeyDirectory
@@ -234,3 +237,21 @@ async def test_a_failing_database_is_no_refusal_and_isnt_remembered(
         with pytest.raises(ConnectionError):
             await directory.find(secret)
     await directory.find(secret)
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_the_probes_key_is_known_as_such_and_only_of_its_own_account(
+    desk: Desk, stores: tuple[Database, KeyStore], generation: Counter
+) -> None:
+    db, keys = stores
+    account_id, made = await probe_account.open_key(db, keys, bump=generation.bump)
+    found = await KeyDirectory(db, keys, generation).find(made.secret)
+    assert (found.probe, found.account_id, found.role) == (True, account_id, "user")
+    again, newer = await probe_account.open_key(db, keys, bump=generation.bump)
+    assert again == account_id  # one account, however many runs
+    with pytest.raises(InvalidKey):
+        await KeyDirectory(db, keys, generation).find(made.secret)
+    async with db.transaction(DataUse.SERVICE) as session:
+        await session.execute(update(Account).where(Account.id == account_id).values(kind="customer"))
+    with pytest.raises(InvalidKey):  # a customer's key is a person's
+        await KeyDirectory(db, keys, generation).find(newer.secret)

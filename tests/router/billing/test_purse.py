@@ -123,6 +123,25 @@ async def test_a_reservation_ends_once(db: Database, keys: KeyStore, folder: Pat
         await purse.reserve(made.account_id, 5)
 
 
+async def test_what_costs_nothing_by_its_account_is_recorded_without_lease_or_credits(
+    db: Database, keys: KeyStore, folder: Path, signal: Signal
+) -> None:
+    made = await customer(db, keys, 0)
+    async with opened(db, keys, folder, signal) as purse:
+        given_back, settled = purse.reserve_nothing(made.account_id), purse.reserve_nothing(made.account_id)
+        purse.release(given_back)
+        purse.settle(settled, made.event(0), made.key)
+        with pytest.raises(RuntimeError):
+            purse.settle(settled, made.event(0), made.key)
+        assert await open_leases(db) == []
+        await purse.drain()
+        assert purse.uncommitted == 0
+    async with db.session(DataUse.PAYMENT) as session:
+        assert await session.scalar(select(func.count()).select_from(Lease)) == 0
+        assert await session.scalar(select(func.count()).select_from(LedgerAccount)) == 0
+        assert await session.scalar(select(func.count()).select_from(Usage)) == 1
+
+
 async def test_too_few_credits_says_how_many(db: Database, keys: KeyStore, folder: Path, signal: Signal) -> None:
     made, poor = await customer(db, keys, GRANT), await customer(db, keys, 0)
     async with opened(db, keys, folder, signal) as purse:

@@ -165,7 +165,6 @@ async def rigged(
     registry = CollectorRegistry()
     settings = AttemptSettings(attempts_max, 0.0, 60, 60, 60, 60)
     gateway = Gateway(
-        catalog=catalog,
         directory=_Directory(principal),  # type: ignore[arg-type]
         admission=Admission(catalog, Tiers([_tier(per_minute)]), limiter, purse, _SECRET, _ANSWER_BYTES_MAX),
         attempts=Attempts(upstream, Breaker(BreakerSettings(enabled=False)), settings, bytes(32)),

@@ -32,10 +32,23 @@ KNOWN = DataPolicy(
         (replace(KNOWN, retention_days=None), "unknown"),
         (UNKNOWN, "unknown"),
         (replace(KNOWN, known=False), "unknown"),
+        # Caches count, but for those whose memory is lost within the hour.
+        (replace(KNOWN, retention_days=0, caches_prompts=True, cache_ttl_seconds=300), "none"),
+        (replace(KNOWN, retention_days=0, caches_prompts=True, cache_ttl_seconds=86_400), "P1D"),
+        (replace(KNOWN, retention_days=0, caches_prompts=True, cache_ttl_seconds=5_400), "PT5400S"),
+        (replace(KNOWN, retention_days=0, caches_prompts=True, cache_ttl_seconds=None), "unknown"),
+        (replace(KNOWN, retention_days=0, caches_prompts=None), "unknown"),
+        (replace(KNOWN, retention_days=30, caches_prompts=True, cache_ttl_seconds=86_400), "P30D"),
+        (replace(KNOWN, retention_days=1, caches_prompts=True, cache_ttl_seconds=172_800), "P2D"),
     ],
 )
 def test_retention_header(policy: DataPolicy, shown: str) -> None:
     assert retention_header(policy) == shown
+
+
+def test_where_the_account_lets_providers_store_nobody_knows_for_how_long() -> None:
+    assert retention_header(replace(KNOWN, retention_days=0), may_store=True) == "unknown"
+    assert retention_header(KNOWN, may_store=True) == "unknown"
 
 
 def test_summary() -> None:
