@@ -186,7 +186,7 @@ def _shared_places() -> list[Path]:
 
 def _tried() -> list[Path]:
     """Where a file of a careless library would land."""
-    own = [Path(name).resolve() for name in (".", os.environ.get("HOME") or "/")]
+    own = [Path(name).resolve() for name in ("/proc/self/cwd", os.environ.get("HOME") or "/")]
     return [place for place in dict.fromkeys([*_shared_places(), *own]) if place.is_dir()]
 
 
