@@ -2,7 +2,7 @@
 
 import typer
 
-from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, serve
+from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, scan, serve
 
 app = typer.Typer(
     name="valueapi",
@@ -18,6 +18,7 @@ app.command("doctor")(doctor.doctor)
 app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
 app.command("erase-check")(erase_check.erase_check)
+app.command("scan")(scan.scan)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(outbox.app, name="outbox")
