@@ -100,5 +100,5 @@ def _block(form: str, read: Callable[[bytes, int], bytes], value: bytes) -> Iter
         made = read(value, BLOCK_MAX)
     except Broken as broken:
         made = broken.made
-    if len(made) >= MATCHED_MIN:
+    if len(made) >= MATCHED_MIN and made not in value:  # else it is one literal, which stands there as it is
         yield form, made
