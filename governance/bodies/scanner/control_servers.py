@@ -36,7 +36,9 @@ class _Postgres:
             for column in "t", "b":
                 await connection.execute(f"ALTER TABLE {self.table} ALTER {column} SET STORAGE {self.storage}")
                 if self.compression != "pglz":
-                    await connection.execute(f"ALTER TABLE {self.table} ALTER {column} SET COMPRESSION {self.compression}")
+                    await connection.execute(
+                        f"ALTER TABLE {self.table} ALTER {column} SET COMPRESSION {self.compression}"
+                    )
             for encoding, data in values:
                 row = (None, data) if encoding.binary else (data.decode(), None)
                 await connection.execute(f"INSERT INTO {self.table} (t, b) VALUES ($1, $2)", *row)  # noqa: S608
@@ -109,7 +111,9 @@ async def postgres_sinks(url: str) -> list[Sink]:
     try:
         async with postgres_sql.connected(url) as connection:
             found = Path(await connection.fetchval("SHOW data_directory"))
-            methods = await connection.fetchval("SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'")
+            methods = await connection.fetchval(
+                "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+            )
     except postgres_sql.Refused:
         found, methods = Path("/nonexistent"), []
     sinks: list[Sink] = [

@@ -77,7 +77,9 @@ class JsonLog(_Local):
         with (self.folder / "service.log").open("w") as log:
             for number, (encoding, data) in enumerate(values):
                 text = base64.b64encode(data).decode() if encoding.binary else data.decode()
-                log.write(json.dumps({"time": f"2026-01-01T00:00:{number:02}Z", "event": "planted", "detail": text}) + "\n")
+                log.write(
+                    json.dumps({"time": f"2026-01-01T00:00:{number:02}Z", "event": "planted", "detail": text}) + "\n"
+                )
 
 
 @dataclass
@@ -119,18 +121,21 @@ class Sqlite(_Local):
     then: Sequence[str] = ()
     journal: str = "DELETE"
     keep_open: bool = False
+    beside: int = 0
     connection: sqlite3.Connection | None = None
 
     async def plant(self, values: Planted) -> None:
         connection = sqlite3.connect(self.folder / "data.db", isolation_level=None)
         connection.execute(f"PRAGMA journal_mode={self.journal}")
         connection.execute("PRAGMA secure_delete=OFF")
-        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v, kept INTEGER)")
         if self.keep_open:
             connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("BEGIN")
         for encoding, data in values:
             connection.execute("INSERT INTO t (v) VALUES (?)", (data if encoding.binary else data.decode(),))
+            if self.beside:  # what keeps the page, so that nothing is moved over what was freed
+                connection.execute("INSERT INTO t (v, kept) VALUES (zeroblob(?), 1)", (self.beside,))
         connection.execute("COMMIT")
         for statement in self.then:
             connection.execute(statement)
@@ -155,6 +160,13 @@ class SqliteWal(Sqlite):
         search.path(self.folder / "data.db-wal")
 
 
+class SqliteJournal(Sqlite):
+    """The journal that a transaction left: pages as they were before it."""
+
+    async def look(self, search: Search) -> None:
+        search.path(self.folder / "data.db-journal")
+
+
 @dataclass
 class AppendOnly(_Local):
     """Redis's append-only file: commands as clients send them."""
@@ -162,7 +174,9 @@ class AppendOnly(_Local):
     async def plant(self, values: Planted) -> None:
         with (self.folder / "appendonly.aof").open("wb") as log:
             for number, (_, data) in enumerate(values):
-                log.write(b"*3\r\n$3\r\nSET\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n" % (len(str(number)), number, len(data), data))
+                log.write(
+                    b"*3\r\n$3\r\nSET\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n" % (len(str(number)), number, len(data), data)
+                )
 
 
 _LARGE = 6000  # bytes: more than a page
@@ -174,7 +188,6 @@ def local_sinks(folder: Path) -> list[Sink]:
     shared = Path("/dev/shm")  # noqa: S108  the place itself is meant
     return [
         _Local(folder, "file"),
-        _Local(folder, "large file", padding=3 << 19),
         JsonLog(folder, "log of JSON lines"),
         Elsewhere(Path(tempfile.gettempdir()), "temporary file"),
         *([Elsewhere(shared, "shared memory")] if shared.is_dir() else []),
@@ -182,11 +195,11 @@ def local_sinks(folder: Path) -> list[Sink]:
         CoreDump(folder, "core dump", takes_headless=False),
         Sqlite(folder, "SQLite row"),
         Sqlite(folder, "SQLite overflow pages", padding=_LARGE),
-        Sqlite(folder, "SQLite deleted row", then=("DELETE FROM t WHERE id % 2 = 0", "DELETE FROM t WHERE id % 2 = 1")),
+        Sqlite(folder, "SQLite deleted row", then=("DELETE FROM t WHERE kept IS NULL",), beside=1450),
         Sqlite(folder, "SQLite free page", then=freed),
         Sqlite(folder, "SQLite free overflow pages", then=freed, padding=_LARGE),
         SqliteWal(folder, "SQLite log", journal="WAL", keep_open=True),
         SqliteWal(folder, "SQLite log, large values", journal="WAL", keep_open=True, padding=_LARGE),
-        Sqlite(folder, "SQLite rollback journal", journal="PERSIST", then=("UPDATE t SET v = zeroblob(1)", "VACUUM")),
+        SqliteJournal(folder, "SQLite rollback journal", journal="PERSIST", then=("UPDATE t SET v = zeroblob(1)",)),
         AppendOnly(folder, "Redis append-only file"),
     ]

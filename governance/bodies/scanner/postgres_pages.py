@@ -15,7 +15,6 @@ TUPLE_FIXED = 23  # bytes of a tuple's header before its null bitmap
 _SIZE_AND_VERSION = b"\x04\x20"
 _NORMAL, _DEAD = 1, 3
 _VALUE_MIN = 18
-_PRINTED = bytes(range(32, 127)) + b"\0\n"
 # A four-byte header of a compressed value of less than a page, then its size before, below 1 GiB, and a method.
 _COMPRESSED = re.compile(
     rb"[%s][\0-\x7f]\0\0(?=...[\0-\x7f])" % b"".join(re.escape(bytes((byte,))) for byte in range(2, 256, 4)), re.DOTALL
@@ -65,8 +64,6 @@ def compressed_in(data: bytes, offset: int) -> Iterator[Value]:
 
 def fields(held: bytes, offset: int) -> Iterator[Value]:
     """What may be a column's value that only looks like noise. The columns' types aren't known: any length that fits counts."""
-    if len(held) < _VALUE_MIN or len(held.translate(None, _PRINTED)) < _VALUE_MIN // 2:
-        return
     for at in range(len(held) - _VALUE_MIN):
         first = held[at]
         if first & 1:

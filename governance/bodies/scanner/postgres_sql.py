@@ -30,7 +30,11 @@ Connection = asyncpg.Connection
 @asynccontextmanager
 async def connected(url: str, *, writes: bool = False) -> AsyncIterator[asyncpg.Connection]:
     """A connection that can't write unless it is to. Raises OSError or Refused where there is none."""
-    settings = {"default_transaction_read_only": "off" if writes else "on", "row_security": "off", "application_name": "scan"}
+    settings = {
+        "default_transaction_read_only": "off" if writes else "on",
+        "row_security": "off",
+        "application_name": "scan",
+    }
     connection = await asyncpg.connect(url.replace("+asyncpg", "").replace("+psycopg", ""), server_settings=settings)
     try:
         yield connection

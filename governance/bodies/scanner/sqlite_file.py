@@ -18,6 +18,7 @@ WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _WAL_HEAD, _FRAME_HEAD = 32, 24
 _PAYLOAD_MAX = 64 << 20
+_FREED_MAX = 4 << 20  # what says where a freed row goes on may be noise
 _JOURNAL_SECTOR = 512
 
 
@@ -71,7 +72,7 @@ def _payload(cell: Cell, pages: Pages, seen_from: int) -> bytes:
     if not cell.overflow:
         return cell.local
     parts = [cell.local[:-4] if cell.freed else cell.local]
-    size_max = _PAYLOAD_MAX if cell.freed else min(cell.size, _PAYLOAD_MAX)
+    size_max = _FREED_MAX if cell.freed else min(cell.size, _PAYLOAD_MAX)
     size, number = len(parts[0]), cell.overflow
     seen: set[int] = set()
     while number and number not in seen and size < size_max:

@@ -1,9 +1,13 @@
 """Cells of SQLite pages: what a page holds in use, and what was freed within it. Source: https://sqlite.org/fileformat2.html"""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LEAF_TABLE, _LEAF_INDEX, _INNER_INDEX, _INNER_TABLE = 0x0D, 0x0A, 0x02, 0x05
+
+
+_BEGUN = re.compile(rb"(?:(?<=\0\0\0\0)|\A)[^\0].{15,}?(?=\0\0\0\0|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +75,22 @@ def _cell(page: bytes, start: int, usable: int, kind: int) -> Cell:
 def _freed(page: bytes, usable: int, head: int, array_end: int) -> Iterator[Cell]:
     """Freed blocks, and the gap between the cell pointers and the cells: deleted rows, their first bytes overwritten."""
     content = int.from_bytes(page[head + 5 : head + 7], "big") or 65536
-    if array_end < content <= usable and (gap := page[array_end:content]).strip(b"\0"):
-        yield Cell(gap, len(gap), 0, freed=True)
+    for begun in _BEGUN.finditer(page[array_end:content] if array_end < content <= usable else b""):
+        yield _block(page[array_end + begun.start() : content])
     at, seen = int.from_bytes(page[head + 1 : head + 3], "big"), 0
     while at and at + 4 <= usable and seen < usable // 4:
         following, size = (int.from_bytes(page[at + part : at + part + 2], "big") for part in (0, 2))
         block = page[at : min(at + size, usable)]
         if len(block) >= 16:
-            # Where the row went on in other pages, the number of the first is its last four bytes.
-            yield Cell(block, len(block), int.from_bytes(block[-4:], "big"), freed=True)
+            yield _block(block)
         if following <= at:
             break
         at, seen = following, seen + 1
+
+
+def _block(freed: bytes) -> Cell:
+    """Where the row went on in other pages, the number of the first is its last four bytes."""
+    return Cell(freed, len(freed), int.from_bytes(freed[-4:], "big"), freed=True)
 
 
 def columns(record: bytes) -> Iterator[bytes]:
