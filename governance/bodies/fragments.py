@@ -278,9 +278,8 @@ class Watch:
                     break
 
     def _index_new(self, holding: Holding) -> None:
-        bodies, holding.bodies = holding.bodies, []  # the texts stand for them from now on
-        for body in bodies:
-            texts = list(strings(body.expose()))
+        while holding.bodies:
+            texts = list(strings(holding.bodies.pop().expose()))  # they stand for it from now on
             size = sum(map(len, texts))
             step = BLOCK * max(1, -(-size // (self._body_blocks_max * BLOCK)))
             for text in texts:

@@ -111,7 +111,7 @@ def _leaves(value: bytes) -> Iterator[bytes]:
     if value[:1] in (b"{", b"["):
         try:
             found = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict | list):
             for text in texts_of(found):
@@ -138,6 +138,7 @@ def texts_of(value: Any) -> Iterator[str | bytes]:
                 yield from texts_of(inner)
         case _:
             yield str(value)
+            yield repr(value)
 
 
 def _words(packages: Iterable[str]) -> Iterator[bytes]:
