@@ -23,6 +23,8 @@ V7, V4 = "01a21686-9f9b-7048-b596-01f8507e71b1", UUID("3974ef86-edbe-42a7-8ca3-b
     [
         V7,
         V4.hex,
+        UUID(int=1).hex,
+        str(UUID(int=2)),
         str(ledger_account_id(AccountKind.REVENUE)),
         f"{V7}-31",
         f"erasable/{V7}/{V7}",
