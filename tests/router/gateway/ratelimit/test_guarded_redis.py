@@ -1,5 +1,6 @@
 """A command that holds a fragment of a body in flight isn't sent, and nobody keeps a limiter from its script."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -77,3 +78,15 @@ async def test_every_requests_own_keys_put_the_guard_in_no_doubt(redis: GuardedR
         guard.watch.find = None  # type: ignore[assignment,method-assign]
         assert not (await limiter.take([Want(cell, 10, 1, "requests")])).degraded
     assert not guard.failures
+
+
+def test_every_redis_client_of_the_service_is_guarded() -> None:
+    root = Path(__file__).parents[4]
+    found = [
+        path.name
+        for package in ("governance", "policies", "reports", "router")
+        for path in (root / package).rglob("*.py")
+        if re.search(r"\bRedis(\.from_url)?\(|from_url\(", path.read_text())
+    ]
+    assert found == ["service.py"]
+    assert "GuardedRedis.from_url(" in (root / "router" / "app" / "service.py").read_text()
