@@ -14,6 +14,7 @@ import msgspec
 LEAST = 32
 """Bytes of the shortest fragment that is watched."""
 
+_UNREADABLE = (ValueError, RecursionError)  # a caller may nest as deep as it likes
 _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _whole = msgspec.json.Decoder(msgspec.Raw)
 _decode = msgspec.json.Decoder().decode
@@ -39,7 +40,7 @@ def strings(data: bytes) -> Iterator[bytes]:
 def _is_json(data: bytes) -> bool:
     try:
         _whole.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return False
     return True
 
@@ -47,7 +48,7 @@ def _is_json(data: bytes) -> bool:
 def _decoded(token: bytes) -> bytes:
     try:
         text: str = json.loads(b'"' + token + b'"', strict=False)
-    except ValueError:
+    except _UNREADABLE:
         return b""
     return encoded(text)
 
@@ -89,33 +90,30 @@ class AnswerText:
     def loose(self) -> list[bytes]:
         """Texts outside of events, anew with every call; of Google's array of answers the pieces are put together."""
         data = bytes(self.rest) if self._line.startswith(b"data:") else bytes(self.rest) + self._line
-        elements = _array(data)
-        if elements is None:
+        found = _array(data)
+        if found is None:
             return list(strings(data))
-        found: dict[Place, bytearray] = {}
-        for element in elements:
-            _gather(element, (), found)
         return [bytes(text) for text in found.values() if len(text) >= LEAST]
 
     def _event(self, data: bytes) -> None:
         try:
-            value = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            _gather(_decode(data), (), self.joined)
+        except _UNREADABLE:
             self.rest += data
-            return
-        _gather(value, (), self.joined)
 
 
-def _array(data: bytes) -> list[Any] | None:
+def _array(data: bytes) -> dict[Place, bytearray] | None:
     begun = data.strip()
     if not begun.startswith(b"["):
         return None
     for text in (begun, begun.rstrip(b",") + b"]"):
         try:
-            value = _decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            found: dict[Place, bytearray] = {}
+            for element in _decode(text):
+                _gather(element, (), found)
+        except _UNREADABLE:
             continue
-        return value if isinstance(value, list) else None
+        return found
     return None
 
 

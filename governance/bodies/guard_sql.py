@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, event
+from sqlalchemy import JSON, Column, Uuid, event
 
 from governance import sinks
 from governance.bodies.content import LEAST, encoded
@@ -23,6 +23,7 @@ _QUOTED: Final = re.compile(
 _INSTEAD: Final = {"'": "'withheld'", "$": "'withheld'", '"': '"withheld"', "/": "/* withheld */", "-": "--"}
 _NUMBERED: Final = re.compile(r"(?:_m\d+|__\d+)$")
 _TEXTUAL: Final = (str, bytes, bytearray, memoryview, list, tuple, dict)  # SQLite's driver wraps bytes
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
 _PLAIN_MAX: Final = 1000
 
 
@@ -56,27 +57,38 @@ def watch_engine(database: Database, guard: Guard) -> None:
 
 def _row(guard: Guard, row: Any, context: Any) -> Any:
     if isinstance(row, Mapping):
-        found = [name for name, value in row.items() if _withheld(value)]
+        found = [name for name, value in row.items() if _withheld(value, context, name)]
         return {**row, **{name: _instead(guard, row[name], _column(context, name)) for name in found}} if found else row
     if not isinstance(row, Sequence):
         return row
-    places = [place for place, value in enumerate(row) if _withheld(value)]
+    told = getattr(getattr(context, "compiled", None), "positiontup", None) or ()
+    # Of rows that were put together into one statement nobody tells the names.
+    names: Sequence[str | None] = told if len(told) == len(row) else [None] * len(row)
+    places = [place for place, value in enumerate(row) if _withheld(value, context, names[place])]
     if not places:
         return row
-    names = getattr(getattr(context, "compiled", None), "positiontup", None) or ()
     values = list(row)
     for place in places:
-        column = _column(context, names[place]) if len(names) == len(values) else None
-        values[place] = _instead(guard, values[place], column)
+        values[place] = _instead(guard, values[place], _column(context, names[place]))
     return type(row)(values)  # type: ignore[call-arg]
 
 
-def _withheld(value: object) -> bool:
-    return isinstance(value, _TEXTUAL) and sinks.withholds(Sink.SQL, value)
+def _withheld(value: object, context: Any, name: str | None) -> bool:
+    return isinstance(value, _TEXTUAL) and not _is_id(value, context, name) and sinks.withholds(Sink.SQL, value)
 
 
-def _column(context: Any, name: str) -> Column[Any] | None:
+def _is_id(value: object, context: Any, name: str | None) -> bool:
+    """An id is bound as one, and is nothing else; SQLite takes it as text. Where nobody tells, its form does."""
+    if not isinstance(value, str) or len(value) != LEAST or not _HEX.fullmatch(value):
+        return False
+    bound = (getattr(getattr(context, "compiled", None), "binds", None) or {}).get(name)
+    return bound is None or isinstance(bound.type, Uuid)
+
+
+def _column(context: Any, name: str | None) -> Column[Any] | None:
     """The column that an INSERT or UPDATE gives this parameter to."""
+    if name is None:
+        return None
     table = getattr(getattr(getattr(context, "compiled", None), "statement", None), "table", None)
     columns = getattr(table, "c", None)
     return columns.get(_NUMBERED.sub("", name)) if columns is not None else None

@@ -25,14 +25,14 @@ _SHIPPED: Final = (".py", ".txt", ".md", ".yaml", ".html")
 _NOT_OURS: Final = frozenset({"__pycache__", "simulator"})  # what a simulated provider says is an answer
 _DOCSTRING: Final = re.compile(rb'^ *"""[^"]*(?:"{1,2}[^"]+)*"""', re.MULTILINE)
 _LITERAL: Final = re.compile(rb'"([^"\n]{20,})"|"""(.*?)"""', re.DOTALL)
-_FORMS: Final = re.compile(
-    rb"(?<![0-9a-fA-F])(?:"
-    rb"[0-9a-f]{8}-[0-9a-f]{4}-[457][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-    rb"|[0-9a-f]{12}[457][0-9a-f]{3}[89ab][0-9a-f]{15}"
-    rb")(?![0-9a-fA-F])|\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$",
+_UUID: Final = (
+    "[0-9a-f]{8}-[0-9a-f]{4}-[457][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    "|[0-9a-f]{12}[457][0-9a-f]{3}[89ab][0-9a-f]{15}"
+    "|00000000-0000-0000-0000-[0-9a-f]{12}|0{20}[0-9a-f]{12}"  # rows that there is one of have a number
 )
-_ID: Final = re.compile(
-    "[0-9a-f]{8}-[0-9a-f]{4}-[457][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{12}[457][0-9a-f]{3}[89ab][0-9a-f]{15}"
+_ID: Final = re.compile(_UUID)
+_FORMS: Final = re.compile(
+    rf"(?<![0-9a-fA-F])(?:{_UUID})(?![0-9a-fA-F])|\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$".encode()
 )
 
 
@@ -111,7 +111,7 @@ def _leaves(value: bytes) -> Iterator[bytes]:
     if value[:1] in (b"{", b"["):
         try:
             found = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict | list):
             for text in texts_of(found):
@@ -138,6 +138,7 @@ def texts_of(value: Any) -> Iterator[str | bytes]:
                 yield from texts_of(inner)
         case _:
             yield str(value)
+            yield repr(value)
 
 
 def _words(packages: Iterable[str]) -> Iterator[bytes]:

@@ -39,7 +39,7 @@ class Arrived:
         try:
             for text in texts_of(json.loads(body)):
                 yield str(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield from _fields(body)
 
 

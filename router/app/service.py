@@ -197,7 +197,7 @@ class Service:
             return
         known = await asyncio.to_thread(Known, _PACKAGES)
         known.know(self.catalog.names())
-        known.know((self.settings.base_url(), *(column.name for column in registry())))
+        known.know((self.settings.base_url(), *DataUse, *(column.name for column in registry())))
         guard = Guard(Watch(), known, counted=lambda sink: metrics.withheld.labels(sink.value).inc())
         for store in (self.stores.data, self.stores.keys.db):
             watch_engine(store, guard)

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from router.gateway.ratelimit.buckets import SETTLED, Verdict, Want, make_verdict
 from router.gateway.ratelimit.degrading import Degrading
+from router.gateway.ratelimit.guarded_redis import PREFIX
 from router.gateway.ratelimit.limit_local import LocalRateLimiter
 
 # ARGV: mode, then per key limit, cost, actual cost (-1: leave it). Times are microseconds of Redis' own clock: a double
@@ -88,7 +89,7 @@ class RedisRateLimiter:
         args: list[str | int] = [mode]
         for want in wanted:
             args += (want.limit_per_minute, want.cost, actual_cost)
-        keys = [b"{valueapi-rl}:" + want.key.hex().encode() for want in wanted]
+        keys = [PREFIX + want.key.hex().encode() for want in wanted]
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer: Any = await self._script(keys, args)

@@ -157,6 +157,20 @@ async def test_nobody_stops_charges_by_writing_ids_or_statements(database: Datab
     assert tuple(row)[:3] == (made["id"], "fine", made["must"]) and not guard.places
 
 
+async def test_an_id_of_any_form_is_an_id(database: Database, guard: Guard, asked: Ask) -> None:
+    """Written into a prompt it stays the id of its row; as a text it is one like any other."""
+    odd = [UUID(hex=f"{number}23456789abcdef0" * 2) for number in range(1, 5)]
+    asked(*(each.hex for each in odd))
+    async with database.engine.begin() as connection:
+        for charge, each in enumerate(odd[:2]):
+            await connection.execute(insert(NOTES), note(id=each, charge=charge, words=each.hex))
+        await connection.execute(insert(NOTES).returning(NOTES.c.id), [note(id=each, charge=9) for each in odd[2:]])
+        await connection.execute(update(NOTES).where(NOTES.c.id == odd[0]).values(charge=0))
+    found = await rows(database)
+    assert {row.id for row in found} == set(odd) and [row.words for row in found][:2] == [None, None]
+    assert sum(guard.places.values()) == 2
+
+
 async def test_a_guard_that_fails_loses_no_statement(
     database: Database, guard: Guard, asked: Ask, event_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

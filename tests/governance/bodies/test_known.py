@@ -1,14 +1,13 @@
 """What a caller writes into a prompt to keep the house from writing it, and what tries to look as if it were known."""
 
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
 from governance import sinks
 from governance.bodies.fragments import Holding
 from governance.bodies.guards import Guard
-from governance.ids import uuid7
 from governance.mail.render import render
 from governance.sinks import Sink
 from router.billing.ledger import AccountKind, ledger_account_id
@@ -16,17 +15,20 @@ from router.gateway.ratelimit.limit_redis import _LUA
 from tests.services.guarding import PROMPT, words
 
 Ask = Callable[..., Holding]
+V7, V4 = "01a21686-9f9b-7048-b596-01f8507e71b1", UUID("3974ef86-edbe-42a7-8ca3-be068a323d52")
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        str(uuid7()),
-        uuid4().hex,
+        V7,
+        V4.hex,
+        UUID(int=1).hex,
+        str(UUID(int=2)),
         str(ledger_account_id(AccountKind.REVENUE)),
-        f"{uuid7()}-31",
-        f"erasable/{uuid7()}/{uuid7()}",
-        f"existing-account:{uuid7()}:2026112605",
+        f"{V7}-31",
+        f"erasable/{V7}/{V7}",
+        f"existing-account:{V7}:2026112605",
         "essential.service.notifications.email",
         _LUA,
         render("key-created", {"name": "x", "prefix": "sk-val-x", "page": "https://a.example"})[1],
@@ -72,8 +74,8 @@ def test_what_one_caller_was_given_excuses_nobody_else(guard: Guard, asked: Ask)
 @pytest.mark.parametrize(
     "value",
     [
-        f"{uuid7()} {PROMPT[:50]}",
-        f"{PROMPT[:40]}{uuid7()}{PROMPT[40:80]}",
+        f"{V7} {PROMPT[:50]}",
+        f"{PROMPT[:40]}{V7}{PROMPT[40:80]}",
         f"existing-account:{PROMPT[:40]}",
         "somebody, hopefully you, tried to sign up for ValueAPI with this address" + PROMPT[10:45],
         '{"model": "up/model", "note": "' + PROMPT[:60] + '"}',
