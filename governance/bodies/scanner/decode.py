@@ -11,6 +11,9 @@ _TEXT = bytes(code for code in range(256) if code >= 32 or chr(code) in "\t\n\f\
 _ASCII = bytes(65 if 32 <= code < 127 or chr(code) in "\t\n\r" else 32 for code in range(256))
 _ID = b"0123456789abcdefABCDEF-\r\n"
 _ASCII_MIN = 16
+_RUN_CHARACTERS = b"=" + bytes(code for code in range(256) if _RUN[code] == 65)
+_ID_MAX = 40  # characters: a UUID, a SHA-1
+_PRINTED = bytes(range(32, 127)) + b"\t\n\r"
 _HEX_RUN = bytes(65 if chr(code) in "0123456789abcdefABCDEF\r\n" else 32 for code in range(256))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _HEX = re.compile(rb"[0-9a-fA-F\r\n]{%d,}" % (2 * 18))
@@ -22,7 +25,9 @@ _ESCAPED = re.compile(
 _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*")
 _ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
-_CUT = re.compile(rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,12})$")
+_CUT = re.compile(
+    rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,12})$"
+)
 _SHORT_VALUE = re.compile(rb'\s{0,9}:\s{0,9}"((?:[^"\\]|\\.){0,48})"', re.DOTALL)
 
 
@@ -159,6 +164,18 @@ def hex_length(data: bytes) -> int:
     """How much of the beginning is hex digits and line breaks."""
     end = data.translate(_HEX_RUN).find(b" ")
     return len(data) if end < 0 else end
+
+
+def is_printed(value: bytes) -> bool:
+    """Nothing but ASCII that can be seen: compressed data has other bytes as well."""
+    return not value.translate(None, _PRINTED)
+
+
+def is_run(text: bytes) -> bool:
+    """All of it is base64 or hex, and long enough to hold something compressed."""
+    return (
+        len(text) >= RUN_MIN and not text.translate(None, _RUN_CHARACTERS) and (len(text) > _ID_MAX or not is_id(text))
+    )
 
 
 def is_id(text: bytes) -> bool:

@@ -91,10 +91,9 @@ def walk(root: Path, told: Told, *, seen: set[tuple[int, int]], since: float | N
         elif not stat.S_ISREG(mode.st_mode):
             if since is None:
                 told(str(folder), _KINDS.get(stat.S_IFMT(mode.st_mode), "not a file: not read"))
-        elif (mode.st_dev, mode.st_ino) not in seen:
-            if since is None or max(mode.st_mtime, mode.st_ctime) >= since:
-                seen.add((mode.st_dev, mode.st_ino))
-                yield folder
+        elif (mode.st_dev, mode.st_ino) not in seen and (since is None or max(mode.st_mtime, mode.st_ctime) >= since):
+            seen.add((mode.st_dev, mode.st_ino))
+            yield folder
 
 
 def _why(error: OSError) -> str:

@@ -10,12 +10,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+__all__ = ["PIECE", "Brotli", "Decoder", "zstd"]
 
 PIECE = 1 << 20  # bytes that a decoder yields at once, at most
 _XZ_MEMORY = 128 << 20
@@ -160,7 +162,7 @@ def gzip_stream() -> Decoder:
 
 def zstd_stream() -> Decoder:
     """One Zstandard frame."""
-    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX}
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG_MAX}
     return _Library("zstd", zstd.ZstdDecompressor(options=options))
 
 

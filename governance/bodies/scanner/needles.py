@@ -19,6 +19,7 @@ _FOLDED = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_", b"abcdefghijklmnopqrst
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _ANCHOR = {"text": 8, "hex": 16, "base64": 10}  # folded bytes: half of what MATCHED_MIN makes, or less
 
+
 @dataclass(frozen=True, slots=True)
 class Needle:
     """Bytes to look for. `name` says where they were put. Raises Rejected for fewer than 16 bytes, or hardly any text."""
@@ -28,7 +29,9 @@ class Needle:
 
     def __post_init__(self) -> None:
         if len(self.value) < MATCHED_MIN or len(fold(self.value)) < FOLDED_MIN:
-            raise Rejected(f"A needle needs at least {MATCHED_MIN} bytes, most of them not white space.", field="needle")
+            raise Rejected(
+                f"A needle needs at least {MATCHED_MIN} bytes, most of them not white space.", field="needle"
+            )
 
 
 def fold(data: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """What a running process holds beside its memory: open files, deleted ones too, shared memory, environment, command line."""
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def open_files(pid: int) -> Iterator[tuple[Path, str]]:
     folder = _PROC / str(pid) / "fd"
     for entry in sorted(folder.iterdir(), key=lambda each: int(each.name)):
         try:
-            target = os.readlink(entry)
+            target = str(entry.readlink())
         except FileNotFoundError:  # closed meanwhile
             continue
         if not target.startswith(_NOT_AT_REST) or target.startswith("/dev/shm"):  # noqa: S108

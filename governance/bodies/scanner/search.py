@@ -3,15 +3,18 @@
 import stat
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from governance.bodies.scanner import files, process
+from governance.bodies.scanner import files, formats, postgres_sql, process, redis_live
 from governance.bodies.scanner.automaton import Automaton
 from governance.bodies.scanner.files import File
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.report import Finding, Report, Unread
 from governance.bodies.scanner.stream import Place, Stream
+from governance.bodies.scanner.value import Seen, Value
 
+Data = bytes  # the class has a method of that name
 Progress = Callable[[int, int | None, str], None]  # bytes done, bytes in all where known, place
 
 
@@ -45,13 +48,13 @@ class Search:
             elif matched > known.matched:
                 known.matched = matched
 
-        return Place(self._automaton, found, lambda why: self.not_read(name, why))
+        return Place(name, self._automaton, found, lambda why: self.not_read(name, why))
 
     def not_read(self, place: str, why: str) -> None:
         """Record a gap."""
         self._unread.setdefault((place, why), Unread(place, why))
 
-    def bytes(self, data: bytes, place: str) -> None:
+    def bytes(self, data: Data, place: str) -> None:
         """Look through bytes that the caller has."""
         self._count(len(data), None, place)
         stream = Stream(self.place(place))
@@ -96,12 +99,72 @@ class Search:
             for file in files.walk(folder, self.not_read, seen=self._seen, since=since):
                 self.file(file, str(file))
 
+    async def postgres(self, url: str) -> None:
+        """Look through a database by SQL: every table of every schema, large objects, and what the server shows of queries."""
+        try:
+            async with postgres_sql.connected(url) as connection:
+                for place, why in await postgres_sql.out_of_reach(connection):
+                    self.not_read(f"PostgreSQL: {place}", why)
+                for table in await postgres_sql.tables(connection):
+                    await self._table(connection, table)
+                async for oid, pieces in postgres_sql.large_objects(connection):
+                    stream = self._stream(f"PostgreSQL: large object {oid}")
+                    async for piece in pieces:
+                        self._feed(stream, piece)
+                    stream.close()
+        except postgres_sql.Unreachable as error:
+            self.not_read("PostgreSQL", f"can't be read ({type(error).__name__})")
+
+    async def _table(self, connection: postgres_sql.Connection, table: str) -> None:
+        name = f"PostgreSQL: {table}"
+        as_text, as_bytes, fields = self._stream(name), self._stream(name), postgres_sql.Fields()
+
+        def take_bytes(data: Data) -> None:
+            self._feed(as_bytes, data)
+            for value in fields.feed(data):
+                as_bytes.headless(value)
+
+        try:
+            await postgres_sql.copy_text(connection, table, lambda data: self._feed(as_text, data))
+        except postgres_sql.Refused as error:
+            self.not_read(name, f"can't be read ({type(error).__name__})")
+            return
+        with suppress(*postgres_sql.Refused):  # one of its types has no binary form, as the catalogue's have
+            await postgres_sql.copy_binary(connection, table, take_bytes)
+        as_text.close()
+        as_bytes.close()
+
+    async def redis(self, url: str) -> None:
+        """Look through a running Redis or Valkey: every key with its value, and what the server remembers of commands."""
+        place, stream = "", None
+        try:
+            async for name, part, goes_on in redis_live.values(url):
+                if stream is not None and not (goes_on and name == place):
+                    stream.close()
+                    stream = None
+                place = name
+                stream = stream or self._stream(f"Redis: {name}")
+                self._feed(stream, part)
+        except (OSError, redis_live.Refused) as error:
+            self.not_read("Redis", f"can't be read ({type(error).__name__})")
+        if stream is not None:
+            stream.close()
+
+    def _stream(self, place: str) -> Stream:
+        return Stream(self.place(place), offset=None)
+
+    def _feed(self, stream: Stream, data: Data) -> None:
+        stream.feed(data)
+        self._count(len(data), None, stream.place.name)
+
     def file(self, path: Path, place: str) -> None:
         """Look through one regular file, told under this name."""
         try:
             with files.opened(path) as file:
                 self._files += 1
                 self._file(file, self.place(place), place)
+                for value in formats.values(file, path):
+                    self._value(value, self.place(place))
         except OSError as error:
             self.not_read(place, f"can't be read: {error.strerror or error}")
 
@@ -114,6 +177,18 @@ class Search:
             stream.feed(piece)
             at = offset + len(piece)
             self._count(len(piece), file.size, name)
+        stream.close()
+
+    def _value(self, value: Value, place: Place) -> None:
+        stream = Stream(place, forms=(value.form,), offset=value.offset, nested=True)
+        match value.seen:
+            case Seen.NOT:
+                place.grow(len(value.data))
+                stream.feed(value.data)
+            case Seen.WHOLE:
+                stream.headless(value.data)
+            case Seen.SOMEWHERE_WITHIN:
+                stream.headless_within(value.data)
         stream.close()
 
     def _count(self, size: int, total: int | None, place: str) -> None:

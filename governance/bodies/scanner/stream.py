@@ -13,13 +13,19 @@ from governance.bodies.scanner.needles import MATCHED_MIN, unfolded_offset
 
 WINDOW = 1 << 20
 OVERLAP = 4 << 10  # more than any spelling of 16 bytes takes
-DEPTH_MAX = 10  # layers
+DEPTH_MAX = 10  # layers, those that only undo escapes aside
+ESCAPED_MAX = 8  # of those, in a row
 RUNNING_MAX = 64  # decoders at once in one layer
 STREAM_MAX = 256 << 20  # bytes that one compressed stream may become
-PLACE_MAX, PER_BYTE_MAX = 1 << 30, 16  # bytes that all decoding of a place may make: so many, and so many per byte of it
+PLACE_MAX, PER_BYTE_MAX = (
+    1 << 30,
+    16,
+)  # bytes that all decoding of a place may make: so many, and so many per byte of it
 _STEPS = (4 << 10, 64 << 10, 1 << 30)  # a stream that breaks off soon costs little
+_ESCAPED = "escaped"
 _WEAK_MADE = 64 << 10  # what noise that looks like a format may become
 _LONG_RUN = 256
+CARVED_MAX = 64  # bytes that the head and first columns of a freed row may take
 _OTHER_PHASES_FROM = 48
 _BETWEEN = b"\xff\xfe\xff"  # no needle goes on over it
 
@@ -29,7 +35,8 @@ Found = Callable[[int, int | None, str, int], None]  # needle, offset, form, mat
 class Place:
     """What is searched: whom to tell, and how much more may be decoded."""
 
-    def __init__(self, automaton: Automaton, found: Found, unread: Callable[[str], None]) -> None:
+    def __init__(self, name: str, automaton: Automaton, found: Found, unread: Callable[[str], None]) -> None:
+        self.name = name
         self.automaton = automaton
         self.found = found
         self.unread = unread
@@ -49,7 +56,13 @@ class Stream:
     """A layer. `offset` is where it begins in the place; nested layers have the offset of what they came out of."""
 
     def __init__(
-        self, place: Place, *, forms: tuple[str, ...] = (), offset: int | None = 0, nested: bool = False, whole: bool = True
+        self,
+        place: Place,
+        *,
+        forms: tuple[str, ...] = (),
+        offset: int | None = 0,
+        nested: bool = False,
+        whole: bool = True,
     ) -> None:
         self.place = place
         self._forms = forms
@@ -101,7 +114,7 @@ class Stream:
         before = len(self._overlap)
         for match in self.place.automaton.search(window):
             self._report(match, window)
-        if len(self._forms) < DEPTH_MAX:
+        if len(self._forms) - self._forms.count(_ESCAPED) < DEPTH_MAX:
             self._decode(window, before, last)
         elif magic.strong_head(window):
             self.place.unread(f"nested more than {DEPTH_MAX} deep: not decoded further")
@@ -139,6 +152,23 @@ class Stream:
             for form, made in magic.block_without_head(value):
                 self._nest(form, at, made)
 
+    def headless(self, value: bytes) -> None:
+        """Try what only a value's start tells: compressed without a head, or so in base64 or hex. Its own bytes are searched
+        elsewhere."""
+        if decode.is_run(value):
+            self.feed(value)
+        if len(value) >= MATCHED_MIN + 2 and not decode.is_printed(value):
+            if len(value) > _LONG_RUN:
+                self.value(value, 0)
+                return
+            for form, made in magic.short_without_head(value):
+                self._nest(form, 0, made)
+
+    def headless_within(self, data: bytes) -> None:
+        """The same for a value that may begin at any of the first bytes, and end anywhere."""
+        for start in range(min(CARVED_MAX, len(data) - MATCHED_MIN)):
+            self.value(data[start:], 0, any_end=True)
+
     def _nest(self, form: str, at: int, made: bytes, *, whole: bool = True) -> None:
         if self.place.spend(len(made)):
             nested = self.layer(form, at, whole=whole)
@@ -169,11 +199,13 @@ class Stream:
 
     def _unescape(self, window: bytes, last: bool) -> bool:
         """Take one layer of escapes off; False where there is none, so that what is in the text is in this layer."""
+        if self._forms[-ESCAPED_MAX:].count(_ESCAPED) == ESCAPED_MAX:
+            return False
         text = decode.text_of(window)
         if text is not window:  # binary, with text in places
             plain = decode.unescaped(text)
             if plain != text:
-                self._nest("escaped", 0, plain, whole=False)
+                self._nest(_ESCAPED, 0, plain, whole=False)
             return False
         start = max(0, self._plain_to - self._base) if self._plain is not None else 0
         end = len(window) - (0 if last else decode.cut_escape(window))
@@ -181,7 +213,7 @@ class Stream:
         plain = decode.unescaped(text)
         if plain != text:
             if self._plain is None:
-                self._plain = self.layer("escaped", start, whole=self._whole and not self._base)
+                self._plain = self.layer(_ESCAPED, start, whole=self._whole and not self._base)
             self._plain.feed(plain)
             self._plain_to = self._base + end
             return True
@@ -214,7 +246,7 @@ class Stream:
             self._nest("base64", first, _BETWEEN.join(pieces), whole=False)
 
     def _short(self, value: bytes, start: int, form: str) -> bytes:
-        if len(value) >= MATCHED_MIN + 2 and not value.isascii():
+        if len(value) >= MATCHED_MIN + 2 and not decode.is_printed(value):
             for name, made in magic.short_without_head(value):
                 self._nest(f"{form} > {name}", start, made)
         return value
