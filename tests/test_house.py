@@ -147,6 +147,7 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/billing/lease.py": "one UPDATE with many rows, which returns nothing",
         "router/billing/usage_log.py": "asks which database it is",
         "router/migrations/run.py": "changes the schema",
+        "router/probe/scratch_databases.py": "makes and drops databases for one run of the probe",
     },
     states_by_itself: {},
     reaches_inside: {"governance/statement.py": "SQLAlchemy tells in no other way what a statement is made of"},

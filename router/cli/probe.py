@@ -151,7 +151,7 @@ def _progress() -> Iterator[run.Progress]:
         TextColumn("{task.fields[shown]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=err) as bars:
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def told(stage: str, done: int, total: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from rich.markup import escape
 from rich.table import Table
 
 from router.cli.output import out, table
@@ -18,7 +19,7 @@ def show(result: Result) -> None:
         out.print(f"  {reason}", markup=False)
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(result).items():
-        facts.add_row("", name, value)
+        facts.add_row("", name, escape(value))
     out.print(facts)
     if result.findings:
         table(_capped(_findings(result)), False, title="Where canaries came to rest")
@@ -50,6 +51,7 @@ def _facts(result: Result) -> dict[str, str]:
         "searched": f"{result.bytes_read / 2**20:.1f} MB, {result.files} files",
         "took": f"{result.seconds:.0f} s",
         "by": f"{result.version}, program {result.program[:16]}",
+        **({"left at": result.kept} if result.kept else {}),
     }
 
 

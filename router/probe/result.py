@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A canary at rest. `canary` says where it was put: `case/direction/field`. `count` places in a row are one."""
+    """A canary at rest. `canary` says where it was put: `case/direction/field`."""
 
     canary: str
     place: str
@@ -76,7 +76,8 @@ class Result:
     seen_by_others: Mapping[str, int]
     bytes_read: int
     files: int
-    traced: tuple[Descriptor, ...] | None = field(default=None)
+    traced: tuple[Descriptor, ...] | None = None
+    kept: str | None = None  # the folder of our own instance, where it was to be left
 
     @property
     def seconds(self) -> float:

@@ -88,7 +88,7 @@ async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, p
             trace.end()
             places.bytes(trace.kept(), target, RUNNING)
         await places.look(replace(target, look=(*target.look, *options.postgres_data)), STOPPED)
-        return run.result(begun, control, places, trace)
+        return run.result(begun, control, places, trace, kept=instance.folder if keep else None)
 
 
 async def probe_target(
@@ -100,9 +100,12 @@ async def probe_target(
     Raises ConfigurationError where the port is taken, or a place to search doesn't exist.
     """
     begun = clock.now()
+    target = replace(target, since=time.time() if options.shared else None)
     for path in target.look:
         if not path.exists():
             raise ConfigurationError(f"There is nothing at {path} to look through.")
+    if options.trace and not target.pids:
+        raise ConfigurationError("To trace a gateway its processes must be named.")
     cases = matrix(target.lanes, tuple(target.keys), web=False, keep=options.cases)
     upstream = Upstream({case.tag: case for case in cases}, hang_s=hang_s)
     async with AsyncExitStack() as stack:
@@ -158,7 +161,9 @@ class _Run:
         self._progress("search", 0, None)
         return Places(canaries, lambda done, total, place: self._progress("search", done, total))
 
-    def result(self, begun: datetime, control: Control, places: Places, trace: Trace | None) -> Result:
+    def result(
+        self, begun: datetime, control: Control, places: Places, trace: Trace | None, kept: Path | None = None
+    ) -> Result:
         traced = trace.descriptors() if trace else ()
         unread = (
             *places.unread,
@@ -188,6 +193,7 @@ class _Run:
             bytes_read=places.bytes_read,
             files=places.files,
             traced=traced if trace else None,
+            kept=str(kept) if kept is not None else None,
         )
 
     def _carried(self) -> dict[str, bool]:

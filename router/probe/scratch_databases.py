@@ -4,8 +4,9 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from governance.errors import ConfigurationError
 
@@ -16,7 +17,10 @@ async def scratch_databases(server: str, names: Sequence[str]) -> AsyncIterator[
 
     Raises ConfigurationError, which doesn't show the URL, where the server can't be reached or refuses.
     """
-    url = make_url(server).set(drivername="postgresql")
+    try:
+        url = make_url(server).set(drivername="postgresql")
+    except ArgumentError:
+        raise ConfigurationError("The PostgreSQL URL can't be read: postgresql://user@host/database.") from None
     made = {name: f"probe_{secrets.token_hex(6)}_{name}" for name in names}
     await _run(url.render_as_string(hide_password=False), [f'CREATE DATABASE "{name}"' for name in made.values()])
     try:

@@ -8,7 +8,6 @@ import argparse
 import gzip
 import http.client
 import sqlite3
-import sys
 import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,7 @@ _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive
 
 def make(home: Path, upstream: str, leaks: frozenset[str]) -> type[BaseHTTPRequestHandler]:
     lock = threading.Lock()
-    log = gzip.open(home / "bodies.log.gz", "ab") if "gzip-log" in leaks else None
+    log = gzip.GzipFile(home / "bodies.log.gz", "ab") if "gzip-log" in leaks else None
     rows = sqlite3.connect(home / "gateway.db", check_same_thread=False, isolation_level=None)
     rows.execute("PRAGMA journal_mode=WAL")
     rows.execute("CREATE TABLE IF NOT EXISTS usage (path TEXT, status INTEGER, error TEXT)")
@@ -78,12 +77,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("upstream")
-    parser.add_argument("leaks", nargs="*", choices=LEAKS)
+    parser.add_argument("leaks", nargs="*")
     given = parser.parse_args()
+    assert set(given.leaks) <= set(LEAKS)
     server = ThreadingHTTPServer(("127.0.0.1", 0), make(given.home, given.upstream, frozenset(given.leaks)))
     server.handle_error = lambda request, address: None  # type: ignore[method-assign]  it would print a traceback
     print(server.server_address[1], flush=True)
-    sys.stdout.flush()
     server.serve_forever()
 
 

@@ -40,6 +40,11 @@ class Received:
         return next((endpoint for pattern, endpoint in _ENDPOINTS if pattern.search(self.path)), None)
 
     @property
+    def last(self) -> bool:
+        """Whether the connection is to end after the answer."""
+        return (b"connection", b"close") in self.headers
+
+    @property
     def streams(self) -> bool:
         return self.endpoint is Endpoint.STREAM_GENERATE or _STREAM.search(self.body) is not None
 

@@ -53,7 +53,8 @@ class Upstream:
                 if trap:
                     self.redirected[case.name if case else "unknown"] += 1
                     await self._write(writer, whole({}))
-                elif not await self._write(writer, self._answer(received, case)):
+                    break
+                if not await self._write(writer, self._answer(received, case)) or received.last:
                     break
         except (ValueError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the gateway left, or speaks something else

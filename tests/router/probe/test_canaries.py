@@ -20,7 +20,9 @@ def test_a_canary_is_named_by_where_it_was_put_and_is_the_same_each_time() -> No
 def test_it_is_plain_lower_case_text_of_enough_chance() -> None:
     values = [Marks("case", number).metadata("header") for number in range(500)]
     assert len(set(values)) == 500
-    assert all(len(value) == CHARS and value.isalnum() and value.isascii() and value == value.lower() for value in values)
+    assert all(
+        len(value) == CHARS and value.isalnum() and value.isascii() and value == value.lower() for value in values
+    )
     # No sixteen bytes of one stand in another: a fragment says whose it is.
     fragments = [value[at : at + 16] for value in values for at in range(CHARS - 15)]
     assert len(set(fragments)) == len(fragments)

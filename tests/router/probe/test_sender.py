@@ -39,7 +39,7 @@ async def test_a_good_answer_brings_its_canary_on_every_lane(wire: Dialect) -> N
 
 async def test_errors_have_their_status_and_quote_what_was_sent() -> None:
     cases = direct(Dialect.OPENAI, lambda name: name.startswith(("chat/4", "chat/5")) and "HTML" not in name)
-    sent, upstream = await send(cases)
+    sent, _ = await send(cases)
     assert {outcome.status for outcome in sent.values()} == {400, 401, 403, 404, 422, 429, 500, 503}
     assert all(int(name.split("/")[1].split()[0]) == outcome.status for name, outcome in sent.items())
     # The canary is in the error's text: a gateway that keeps such texts keeps it.
