@@ -63,7 +63,7 @@ def probe(
         redis=redis,
         shared=shared_places,
         trace=trace,
-        **({"cases": only(only_)} if only_ else {}),
+        cases=only(only_) if only_ else run.Options().cases,
     )
     with _progress() as progress:
         if gateway is None:

@@ -1,0 +1,69 @@
+"""Which cases the running service is sent, and how a run is kept: a leak is one whatever else failed, places are short."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from governance.bodies.probe_run import Verdict
+from router.app import own_probe
+from router.app.self_probe import Running
+from router.probe.case import Credential
+from router.probe.cases.lanes import lanes
+from router.probe.cases.matrix import matrix
+from router.probe.result import Control, Found, Gap
+from router.probe.result import Result as Probed
+from router.probe.result import Verdict as Probe
+from router.providers.probe_catalog import model_id, probe_catalog
+from router.surface import Dialect, Endpoint
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+URL = "postgresql+asyncpg://app:s3cret@db/valueapi"
+RUNNING = Running(
+    Path("/srv/home"),
+    "http://127.0.0.1:1",
+    "key",
+    lambda port: None,
+    None,
+    (),
+    (7,),
+    (URL,),
+    (),
+    Path("/srv/home/run"),
+    NOW,
+)
+CLEAN = Probed(
+    Probe.CLEAN, (), NOW, NOW, "t", "1", "d", 90, {}, {}, 200, Control(700, ()), (),
+    (Gap(URL, "refused"), Gap("/srv/home/data/x", "gone")), {}, 9, 1,
+)  # fmt: skip
+
+
+def test_every_endpoint_is_asked_and_the_main_ways_to_fail() -> None:
+    made = [lane for dialect in Dialect for lane in lanes(dialect, model_id(dialect))]
+    cases = matrix(made, (Credential.GOOD,), web=False, keep=own_probe.keeps)
+    assert {case.lane.endpoint for case in cases if case.lane is not None and case.fault == "good"} == set(Endpoint)
+    names = {case.name for case in cases}
+    for name in own_probe._FAULTS | own_probe._FIELDS:
+        assert {f"chat/{name}", f"chat-stream/{name}"} & names, name  # none of them was renamed
+    assert {f"openai/{name}" for name in own_probe._HEADS} <= names
+    assert 60 < len(cases) < 120
+    assert {lane.model for lane in made} == {model.id for model in probe_catalog(1).models}
+
+
+def test_places_are_told_by_their_place_in_the_home_and_stores_without_their_address() -> None:
+    kept = own_probe._result(CLEAN, RUNNING)
+    assert kept.verdict is Verdict.CLEAN and kept.why == ""
+    assert kept.unread == ("store 1: refused", "home/data/x: gone")
+    assert kept.searched == ("what changed in the home's folders", "what its processes hold open", "PostgreSQL by SQL")
+
+
+def test_a_leak_is_one_also_where_the_run_shows_nothing_else() -> None:
+    leak = Found("chat/good/prompt/text", "/srv/home/log/debug.log", "text", 7, 55, "running")
+    kept = own_probe._result(replace(CLEAN, verdict=Probe.VOID, reasons=("It was void.",), findings=(leak,)), RUNNING)
+    assert kept.verdict is Verdict.LEAK and kept.findings == ("chat/good/prompt/text in home/log/debug.log (text)",)
+    void = own_probe._result(replace(CLEAN, verdict=Probe.VOID, reasons=("One.", "Two.")), RUNNING)
+    assert (void.verdict, void.why) == (Verdict.VOID, "One. Two.")
+
+
+def test_processes_that_cant_be_seen_are_a_gap() -> None:
+    kept = own_probe._result(CLEAN, replace(RUNNING, pids=()))
+    assert "what its processes hold open" not in kept.searched and any("processes" in gap for gap in kept.unread)
