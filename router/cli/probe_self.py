@@ -21,7 +21,8 @@ def run(as_json: bool) -> str:
         print_json(told)
     else:
         table([{name: value for name, value in told.items() if not isinstance(value, list)}], False)
-        for name, lines in (("found", row.findings), ("missed", row.missed), ("not read", row.unread)):
+        listed = {"found": row.findings, "missed": row.missed, "not read": row.unread}
+        for name, lines in listed.items():
             for line in lines:
                 out.print(f"{name}: {line}", markup=False, soft_wrap=True)
     return row.verdict
