@@ -248,11 +248,13 @@ class Stream:
                 continue
             first = first or start
             text = window[start:end]
-            pieces += (self._short(each, start, "hex") for each in decode.hex_bytes(text))
-            if not decode.is_id(text):
+            an_id = decode.is_id(text)
+            if an_id or end - start > decode.HEX_MIN:  # a letter or two may stand before the digits
+                pieces += [self._short(each, start, "hex") for each in decode.hex_bytes(text)]
+            if not an_id:
                 pieces.append(self._short(decode.base64_bytes(text), start, "base64"))
                 if end - start >= _OTHER_PHASES_FROM:
-                    pieces += (decode.base64_bytes(text[phase:]) for phase in (1, 2, 3))
+                    pieces += [decode.base64_bytes(text[phase:]) for phase in (1, 2, 3)]
         if pieces:
             self._nest("base64", first, _BETWEEN.join(pieces), whole=False)
 
