@@ -32,10 +32,11 @@ battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
 	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py
 
-bench: .venv/.test     ## Measure: what sealing, the guard and the watch over requests cost, as CPU time and ratios
+bench: .venv/.test     ## Measure what sealing, the guard and the watch over requests cost, and how fast the scanner is
 	@$(PY) -m tests.bench.vault
 	@$(PY) -m tests.bench.guard
 	@$(PY) -m tests.bench.write_watch
+	@$(PY) -m tests.bench.scanner
 
 lock:                  ## Compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 -q pyproject.toml -o requirements.lock

@@ -25,7 +25,8 @@ _UNREAD_SHOWN = 20
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders with all below them.")],
     needle_file: Annotated[
-        list[Path], typer.Option("--needle-file", help="A file that holds what to look for; may be given several times.")
+        list[Path],
+        typer.Option("--needle-file", help="A file that holds what to look for; may be given several times."),
     ],
     needles_per_line: Annotated[
         bool, typer.Option("--needles-per-line", help="Every line of a needle file is a needle of its own.")
@@ -78,7 +79,13 @@ def _void(report: Report) -> bool:
 @contextmanager
 def _shown(wanted: bool) -> Iterator[Told]:
     """How much was read, for people at a terminal alone."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=not (wanted and sys.stderr.isatty())) as bar:
         task = bar.add_task("scanning", total=None)
         yield lambda done, total, place: bar.update(task, completed=done, total=total)

@@ -96,7 +96,6 @@ class Spelling:
         return self.folded[start : start + _ANCHOR[self.form]]
 
 
-
 @lru_cache(4096)
 def _anchors(length: int, starts: tuple[int, ...], ends: tuple[int, ...], size: int) -> Sequence[int]:
     found: list[int] = []
@@ -143,23 +142,12 @@ def _texts(value: bytes) -> Iterator[tuple[str, bytes, Spans]]:
 
 
 def _coded(value: bytes) -> Iterator[tuple[str, bytes, Spans]]:
-    for cased in (value, *_other_cases(value)):
-        if len(cased) != len(value):
-            continue  # a letter whose other case is longer
-        yield "hex", cased.hex().encode(), _hex_spans(len(value))
-        for before in range(3):
-            # Characters at the ends also hold bits of what is around the value.
-            first, after = -(-8 * before // 6), 8 * (before + len(value)) // 6
-            coded = base64.b64encode(bytes(before) + cased)[first:after]
-            yield "base64", coded, _base64_spans(before, first, after)
-
-
-def _other_cases(value: bytes) -> tuple[bytes, bytes]:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return value.lower(), value.upper()
-    return text.lower().encode(), text.upper().encode()
+    # As it is: what was lower-cased first is found once the base64 or hex is decoded.
+    yield "hex", value.hex().encode(), _hex_spans(len(value))
+    for before in range(3):
+        # Characters at the ends also hold bits of what is around the value.
+        first, after = -(-8 * before // 6), 8 * (before + len(value)) // 6
+        yield "base64", base64.b64encode(bytes(before) + value)[first:after], _base64_spans(before, first, after)
 
 
 @lru_cache(256)
