@@ -20,7 +20,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -70,57 +70,63 @@ class Guard:
             return False
         if getattr(self._own, "saying", False):
             return False
+        leaks: list[tuple[bytes, bytes]] = []
         try:
-            return any(self._is_leak(sink, text) for text in texts_of(value))
+            leaks = [leak for text in texts_of(value) if (leak := self._leak(sink, text)) is not None]
         except Exception as error:
             self._failed(sink, type(error).__name__)
             return sink not in _GOES_ON
+        for whole, fragment in leaks[:1]:
+            self._hit(sink, whole, fragment)
+        return bool(leaks)
 
     def digest(self, value: bytes) -> str:
         """48 bits that tell values apart within this process, and nothing of them."""
         return hmac.digest(self._secret, value, hashlib.sha256)[:6].hex()
 
-    def _is_leak(self, sink: Sink, text: str | bytes) -> bool:
+    def _leak(self, sink: Sink, text: str | bytes) -> tuple[bytes, bytes] | None:
+        """The value's bytes, and the longest fragment in them; None where it may be written."""
         if len(text) < _ASCII_LEAST:
-            return False
+            return None
         value = encoded(text) if isinstance(text, str) else text
         if len(value) < LEAST or (isinstance(text, str) and self.known.whole(text)):
-            return False
+            return None
         if isinstance(text, bytes) and not _holds_text(text):
-            return False
+            return None
         overrun = self.watch.overrun
         runs = self.watch.find(value)
         if self.watch.overrun != overrun:
             self._failed(sink, "Overrun")
         if not runs:
-            return False
+            return None
         if len(value) <= _EXCUSED_MAX and not any(self.watch.find(piece) for piece in self.known.rest(value)):
-            return False
+            return None
         begin, end = max(runs, key=lambda run: run[1] - run[0])
-        self._hit(sink, value, value[begin:end])
-        return True
+        return value, value[begin:end]
 
     def _hit(self, sink: Sink, value: bytes, fragment: bytes) -> None:
-        where = place()
-        if self._counts(self.places, sink, where):
-            self._say(
-                _HIT,
-                {
-                    "sink": sink.value,
-                    "place": where,
-                    "value": self.digest(value),
-                    "value_bytes": len(value),
-                    "fragment": self.digest(fragment),
-                    "fragment_bytes": len(fragment),
-                },
-            )
+        detail: dict[str, str | int] = {
+            "value": self.digest(value),
+            "value_bytes": len(value),
+            "fragment": self.digest(fragment),
+            "fragment_bytes": len(fragment),
+        }
+        self._report(_HIT, self.places, sink, detail)
         if self._counted is not None:
-            self._counted(sink)
+            with suppress(Exception):
+                self._counted(sink)
 
     def _failed(self, sink: Sink, kind: str) -> None:
-        where = place()
-        if self._counts(self.failures, sink, where):
-            self._say(_FAILED, {"sink": sink.value, "place": where, "type": kind})
+        self._report(_FAILED, self.failures, sink, {"type": kind})
+
+    def _report(
+        self, event: str, counter: Counter[tuple[Sink, str]], sink: Sink, detail: Mapping[str, str | int]
+    ) -> None:
+        """Whatever fails here, the sink's answer stands: a charge must not end in what reports about it."""
+        with suppress(Exception):
+            where = place()
+            if self._counts(counter, sink, where):
+                self._say(event, {"sink": sink.value, "place": where, **detail})
 
     def _counts(self, counter: Counter[tuple[Sink, str]], sink: Sink, place: str) -> bool:
         """Count it; whether it is the place's first."""

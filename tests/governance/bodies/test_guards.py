@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from governance import events, sinks
+from governance.bodies import guards
 from governance.bodies.fragments import Holding, Watch
 from governance.bodies.guards import Guard, _holds_text, installed
 from governance.sinks import WITHHELD, Sink
@@ -80,6 +81,23 @@ def test_a_guard_that_fails_is_told_and_loses_no_charge(
     [told] = incidents(event_log)
     assert told["event"] == "bodies:guard:failed" and told["type"] == "RuntimeError" and told["sink"] == sink.value
     assert "knee" not in event_log.read_text() and sum(guard.failures.values()) == 3
+
+
+@pytest.mark.parametrize("part", ["place", "counted", "thread"])
+def test_a_report_that_fails_changes_nothing_of_the_answer(
+    guard: Guard, asked: Ask, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    if part == "place":
+        monkeypatch.setattr(guards, "place", fail)
+    else:
+        monkeypatch.setattr(guard, "_counted" if part == "counted" else "_say", fail)
+    assert guard.withholds(Sink.SQL, PROMPT) and guard.withholds(Sink.JOURNAL, PROMPT)
+    assert not guard.withholds(Sink.SQL, "a value that is in no body at all, I think")
+    monkeypatch.setattr(guard.watch, "find", fail)
+    assert not guard.withholds(Sink.SQL, PROMPT) and guard.withholds(Sink.LOG, PROMPT)
 
 
 def test_a_value_that_is_given_up_on_is_told(guard: Guard, asked: Ask, event_log: Path) -> None:
