@@ -2,7 +2,7 @@
 
 import typer
 
-from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, probe, serve
+from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, probe, scan, serve
 
 app = typer.Typer(
     name="valueapi",
@@ -19,6 +19,7 @@ app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
 app.command("probe")(probe.probe)
 app.command("erase-check")(erase_check.erase_check)
+app.command("scan")(scan.scan)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(outbox.app, name="outbox")

@@ -16,7 +16,7 @@ _ID_MAX = 40  # characters: a UUID, a SHA-1
 _PRINTED = bytes(range(32, 127)) + b"\t\n\r"
 _HEX_RUN = bytes(65 if chr(code) in "0123456789abcdefABCDEF\r\n" else 32 for code in range(256))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_HEX = re.compile(rb"[0-9a-fA-F\r\n]{%d,}" % (2 * 18))
+_HEX = re.compile(rb"[0-9a-fA-F\r\n]{%d,}" % (2 * 16))
 _SIMPLE = {b'\\"': b'"', b"\\n": b"\n", b"\\t": b"\t", b"\\r": b"\r", b"\\/": b"/"}
 _ESCAPED = re.compile(
     rb"\\[\\]*(?:u([dD][89abAB]..)\\+u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))",
@@ -35,7 +35,8 @@ def unescaped(data: bytes) -> bytes:
     """One layer of JSON, C, URL and HTML escapes taken off, the first two however often they were escaped."""
     if b"\\" in data:
         for escape, character in _SIMPLE.items():
-            data = data.replace(escape, character)
+            if escape in data:
+                data = data.replace(escape, character)
         if b"\\u" in data or b"\\x" in data or b"\\U" in data:
             data = _ESCAPED.sub(_code_point, data)
     if b"%" in data:
