@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from governance.bodies.scanner import control, control_sinks
 from router.probe import run
 from router.probe.case import only
 from router.probe.result import Verdict
@@ -22,6 +23,19 @@ SAMPLE = (
     "generate/400 as text",
     "openai/invalid UTF-8",
 )
+
+
+@pytest.fixture(autouse=True)
+def sinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample plants in files alone: a minute of PostgreSQL's own kinds of place is for the battery."""
+
+    async def none(url: str) -> list[control_sinks.Sink]:
+        return []
+
+    if not BATTERY:
+        monkeypatch.setattr(control, "local_sinks", lambda folder: [control_sinks._Local(folder, "file")])
+        monkeypatch.setattr(control, "redis_sinks", lambda folder, url: [])
+        monkeypatch.setattr(control, "postgres_sinks", none)
 
 
 @pytest.mark.timeout(900)
