@@ -16,6 +16,8 @@ from router.probe.target import Target
 Progress = Callable[[int, int | None, str], None]
 _QUIET_S = 1.0
 _CLOSED = "can't be read"
+_SERVERS = ("PostgreSQL", "Redis")  # as the scanner names one that it doesn't reach
+_NOTHING_RESTS = "a socket: not read"
 RUNNING, STOPPED = "running", "stopped"
 
 
@@ -69,6 +71,8 @@ class Places:
             found = Found(each.needle, each.place, each.form, each.offset, each.matched, when)
             self._found.setdefault((each.needle, each.place, each.form), found)
         for gap in report.unread:
+            if gap.why == _NOTHING_RESTS:
+                continue
             self._gaps.setdefault((gap.place, gap.why), Gap(gap.place, gap.why, _fatal(gap, target, when)))
 
 
@@ -88,7 +92,7 @@ def _files(search: Search, target: Target, when: str) -> None:
 
 def _fatal(gap: Unread, target: Target, when: str) -> bool:
     """Whether the run is void for it: a place that was named, or what our own program kept closed until it stopped."""
-    if any(gap.place == str(path) for path in target.look) or gap.place in (*target.postgres, *target.redis):
+    if any(gap.place == str(path) for path in target.look) or gap.place in _SERVERS:
         return True
     ours = target.own and any(Path(gap.place).is_relative_to(path) for path in target.look)
     return ours and when == STOPPED and gap.why.startswith(_CLOSED)

@@ -1,36 +1,32 @@
-"""The toy gateway as a process of its own, and one real positive control for all runs of a test worker."""
+"""The toy gateway as a process of its own, and a positive control that takes no minute."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from governance.bodies.scanner import control
-from router.probe import run
+from governance.bodies.scanner import control, control_sinks
 from router.probe.case import Credential
 from router.probe.cases.lanes import lanes
 from router.probe.target import Target
 from router.surface import Dialect, Endpoint
 from tests.services.valueapi import free_port
 
-_controls: dict[str, Any] = {}
-
 
 @pytest.fixture(autouse=True)
-def one_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The positive control takes seconds and says the same each time: these tests make it once, and then believe it."""
+def few_sinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positive control with every encoding, in files alone: every kind of place is in the scanner's own tests."""
 
-    async def once(folder: Path, **options: Any) -> control.Control:
-        key = repr(sorted(name for name, value in options.items() if value is not None))
-        if key not in _controls:
-            _controls[key] = await control.positive_control(folder, **options)
-        return _controls[key]  # type: ignore[no-any-return]
+    def sinks(folder: Path) -> list[control_sinks.Sink]:
+        return [
+            control_sinks._Local(folder, "file"),
+            control_sinks.Sqlite(folder, "SQLite overflow pages", padding=20_000),
+        ]
 
-    monkeypatch.setattr(run, "positive_control", once)
+    monkeypatch.setattr(control, "local_sinks", sinks)
 
 
 @dataclass
