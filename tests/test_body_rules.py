@@ -27,10 +27,13 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/gateway/reply.py": "writes it to the caller",
         "router/gateway/admission.py": "finds its members",
         "router/gateway/relay.py": "has a whole answer metered and translated",
+        "governance/bodies/fragments.py": "cuts it into the blocks that sinks are watched for",
     },
     looks_inside: {
         "governance/bodies/body.py": "takes the way to the bytes off the class",
         "governance/bodies/failure.py": "the name of the file that a frame is in",
+        "governance/bodies/guards.py": "the name of the file that a frame is in",
+        "governance/bodies/write_watch.py": "the name of the file that a frame is in",
     },
     says_what_it_met: {
         "router/gateway/ratelimit/degrading.py": "where limits are decided, and how many were decided here",
@@ -42,12 +45,15 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/providers/simulator/app.py": "the simulator's own sentence, to its caller",
     },
     rests: {
+        "router/gateway/probe_routes.py": "says on which port the service's own probe listens, and until when",
         "router/gateway/shared.py": "one file of counters, whose fields are numbers and hashes",
         "router/providers/catalog_file.py": "reads the operator's file, at start",
         "router/providers/secrets.py": "reads a provider's key, at start",
     },
     remembers: {},
-    labels_freely: {},
+    labels_freely: {
+        "router/gateway/metrics.py": "hands on what others label with, each value once the guard has seen it",
+    },
 }
 """The rules, and where what they find is right, and why."""
 
