@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 from contextlib import suppress
 from typing import Final
 
@@ -52,7 +53,10 @@ async def start() -> None:
 
 
 async def _main() -> int:
-    task = asyncio.ensure_future(self_probe.run(Settings.load(), probe))
+    settings = Settings.load()
+    # It is as confined as the process that started it: nothing outside the home can be written.
+    tempfile.tempdir = str(self_probe.scratch(settings))
+    task = asyncio.ensure_future(self_probe.run(settings, probe))
     # Its own end, so that key and file are gone before it is.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return EXIT[Verdict((await task).verdict)]

@@ -91,8 +91,6 @@ class Unprobed(ValueAPIError):
 
 
 async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datetime) -> Result:
-    scratch = settings.run_folder / "probe"
-    scratch.mkdir(mode=0o700, exist_ok=True)
     account_id, key = await probe_account.open_key(stores.data, stores.keys, bump=partial(_bump, stores))
     urls = (settings.data_store(), settings.key_store())
     running = Running(
@@ -105,7 +103,7 @@ async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datet
         pids=tuple(pid for pid in in_use.holders(settings.run_folder) if pid != os.getpid()),
         postgres=tuple(url for url in urls if url.startswith("postgresql")),
         redis=(settings.redis_url.get_secret_value(),) if settings.redis_url is not None else (),
-        scratch=scratch,
+        scratch=scratch(settings),
         began=began,
     )
     try:
@@ -114,6 +112,13 @@ async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datet
         probe_routes.withdraw(settings.run_folder)
         await probe_account.remove_keys(stores.data, bump=partial(_bump, stores))
         await _forget(stores, account_id)
+
+
+def scratch(settings: Settings) -> Path:
+    """A folder that a probe may fill."""
+    folder = settings.run_folder.absolute() / "probe"
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    return folder
 
 
 async def _forget(stores: Stores, account_id: UUID) -> None:

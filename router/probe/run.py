@@ -226,7 +226,7 @@ async def _control(options: Options, progress: Progress) -> Control:
         folder = Path(tempfile.mkdtemp(prefix="valueapi-probe-control-", dir=options.scratch))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         found = await positive_control(
-            folder, postgres_url=postgres, redis_url=options.redis,
+            folder, postgres_url=postgres, redis_url=options.redis, shared=options.shared,
             progress=lambda done, total: progress("positive control", done, total),
         )  # fmt: skip
     return Control(found.planted, tuple(found.missed))

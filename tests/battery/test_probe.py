@@ -34,6 +34,7 @@ def sinks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     if not BATTERY:
         monkeypatch.setattr(control, "local_sinks", lambda folder: [control_sinks._Local(folder, "file")])
+        monkeypatch.setattr(control, "shared_sinks", list)
         monkeypatch.setattr(control, "redis_sinks", lambda folder, url: [])
         monkeypatch.setattr(control, "postgres_sinks", none)
 

@@ -14,8 +14,8 @@ from router.gateway.api import Gateway
 switch, debug = pathlib.Path({switch!r}), pathlib.Path({debug!r})
 read = Gateway._read
 
-async def leaky(self, head, receive):
-    body = await read(self, head, receive)
+async def leaky(self, *given):
+    body = await read(self, *given)
     if switch.exists():
         with debug.open("ab") as log:
             log.write(body.expose())

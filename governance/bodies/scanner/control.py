@@ -10,7 +10,7 @@ from pathlib import Path
 
 from governance.bodies.scanner.control_encodings import ENCODINGS, Encoding, around
 from governance.bodies.scanner.control_servers import postgres_sinks, redis_sinks
-from governance.bodies.scanner.control_sinks import Sink, local_sinks
+from governance.bodies.scanner.control_sinks import Sink, local_sinks, shared_sinks
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.search import Search
 
@@ -32,11 +32,15 @@ class Control:
 
 
 async def positive_control(
-    folder: Path, *, postgres_url: str | None = None, redis_url: str | None = None, progress: Progress | None = None
-) -> Control:
+    folder: Path, *, postgres_url: str | None = None, redis_url: str | None = None, shared: bool = True,
+    progress: Progress | None = None,
+) -> Control:  # fmt: skip
     """Plant and search. `folder` is filled; the servers, where given, are used for tables and keys of our own, which are taken
-    away again. Raises OSError where it can't be written there or a server isn't reached."""
+    away again. `shared`: also in /dev/shm and the temp folder, which a confined process can't write. Raises OSError where
+    it can't be written there or a server isn't reached."""
     sinks = local_sinks(folder)
+    if shared:
+        sinks += shared_sinks()
     if redis_url is not None:
         sinks += redis_sinks(folder, redis_url)
     if postgres_url is not None:

@@ -183,14 +183,11 @@ _LARGE = 6000  # bytes: more than a page
 
 
 def local_sinks(folder: Path) -> list[Sink]:
-    """Places that every machine has."""
+    """Files of every kind that services leave."""
     freed = ("DELETE FROM t",)
-    shared = Path("/dev/shm")  # noqa: S108  the place itself is meant
     return [
         _Local(folder, "file"),
         JsonLog(folder, "log of JSON lines"),
-        Elsewhere(Path(tempfile.gettempdir()), "temporary file"),
-        *([Elsewhere(shared, "shared memory")] if shared.is_dir() else []),
         DeletedFile(folder, "deleted file that is open"),
         CoreDump(folder, "core dump", takes_headless=False),
         Sqlite(folder, "SQLite row"),
@@ -202,4 +199,13 @@ def local_sinks(folder: Path) -> list[Sink]:
         SqliteWal(folder, "SQLite log, large values", journal="WAL", keep_open=True, padding=_LARGE),
         SqliteJournal(folder, "SQLite rollback journal", journal="PERSIST", then=("UPDATE t SET v = zeroblob(1)",)),
         AppendOnly(folder, "Redis append-only file"),
+    ]
+
+
+def shared_sinks() -> list[Sink]:
+    """Places that all programs of a machine share."""
+    shared = Path("/dev/shm")  # noqa: S108  the place itself is meant
+    return [
+        Elsewhere(Path(tempfile.gettempdir()), "temporary file"),
+        *([Elsewhere(shared, "shared memory")] if shared.is_dir() else []),
     ]

@@ -27,6 +27,7 @@ def few_sinks(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     monkeypatch.setattr(control, "local_sinks", sinks)
+    monkeypatch.setattr(control, "shared_sinks", list)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from governance.bodies.scanner import automaton, control, decode, formats, magic, needles, process, stream
 from governance.bodies.scanner.control import Control, positive_control
 from governance.bodies.scanner.control_encodings import ENCODINGS
-from governance.bodies.scanner.control_sinks import local_sinks
+from governance.bodies.scanner.control_sinks import local_sinks, shared_sinks
 from tests.services.postgres import Postgres
 from tests.services.redis import redis_server
 
@@ -27,7 +27,7 @@ async def test_every_encoding_is_found_in_every_file_and_in_sqlite(tmp_path: Pat
     told: list[tuple[int, int]] = []
     result = await positive_control(tmp_path, progress=lambda done, total: told.append((done, total)))
     assert result.missed == [] and result.found_all
-    sinks = local_sinks(tmp_path / "other")
+    sinks = [*local_sinks(tmp_path / "other"), *shared_sinks()]
     assert result.by_sink.keys() == {sink.name for sink in sinks} and result.planted == sum(result.by_sink.values())
     assert told[-1] == (len(sinks), len(sinks))
     for sink in sinks:
@@ -40,7 +40,7 @@ async def test_every_sink_of_the_servers(
     few = ENCODINGS if os.environ.get("BATTERY") else [each for each in ENCODINGS if each.name in OF_EACH_KIND]
     monkeypatch.setattr(control, "ENCODINGS", few)
     monkeypatch.setattr(control, "local_sinks", lambda folder: [])
-    result = await positive_control(tmp_path, postgres_url=fresh_postgres, redis_url=redis_url)
+    result = await positive_control(tmp_path, postgres_url=fresh_postgres, redis_url=redis_url, shared=False)
     assert result.missed == [] and result.found_all
     names = " ".join(result.by_sink)
     for part in (
@@ -60,7 +60,7 @@ async def one_sink(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -
     monkeypatch.setattr(
         control, "local_sinks", lambda folder: [sink for sink in local_sinks(folder) if sink.name in names]
     )
-    return await positive_control(folder)
+    return await positive_control(folder, shared=False)
 
 
 HEADS = {
@@ -126,7 +126,7 @@ async def test_toast_and_log_are_missed_without_their_readers(
     monkeypatch.setattr(control, "ENCODINGS", [each for each in ENCODINGS if each.name == "UTF-8"])
     monkeypatch.setattr(control, "local_sinks", lambda folder: [])
     monkeypatch.setattr(formats, "values", lambda file, path: ())
-    result = await positive_control(tmp_path, postgres_url=fresh_postgres)
+    result = await positive_control(tmp_path, postgres_url=fresh_postgres, shared=False)
     assert {"UTF-8 in PostgreSQL compressed in the row, pglz", "UTF-8 in PostgreSQL page images, pglz"} <= set(
         result.missed
     )
