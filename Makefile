@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PYTEST_JOBS ?= 2
 
-.PHONY: help run test check docs battery bench lock clean
+.PHONY: help run test check docs battery bench probe-peers lock clean
 
 help:                  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -37,6 +37,9 @@ bench: .venv/.test     ## Measure what sealing, the guard and the watch over req
 	@$(PY) -m tests.bench.guard
 	@$(PY) -m tests.bench.write_watch
 	@$(PY) -m tests.bench.scanner
+
+probe-peers: .venv/.test ## Probe other gateways as ours is probed, and write docs/privacy/peers.md (needs npm)
+	@$(PY) -m tests.peers.probe
 
 lock:                  ## Compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 -q pyproject.toml -o requirements.lock
