@@ -21,6 +21,7 @@ from tests.peers.gateways import KEY, PEERS, ROOT, Peer, Setting, free_port, run
 
 PAGE = ROOT / "docs" / "privacy" / "peers.md"
 _KEY_ENV = "PROBE_PEER_KEY"
+_CONTENT = ("prompt", "completion")
 _WIRES = {"openai": "probe-openai", "anthropic": "probe-anthropic"}
 
 
@@ -101,17 +102,20 @@ def page(rows: Iterable[Row]) -> str:
         "",
         "A peer is run by its own defaults and then with the switches that its documentation offers against logging. It runs "
         "without a database, an add-on or a tracing service, which could only add places. Cases that it refuses are cases too. "
-        '"At rest" counts canaries of prompts and completions that were found outside the process\'s memory; "parts" counts '
-        "which of all canaries that were sent they are.",
+        "At rest is what was found outside the process's memory, in clear or in a form that anybody can undo: content is prompts "
+        'and completions; the rest is header values, queries, paths and keys. "Sent on" is what reached somebody whom the '
+        "caller may not have meant: it isn't in the verdict, and a gateway that takes the caller's key for the provider's sends "
+        "it on by design.",
         "",
-        "| gateway | setting | verdict | cases | canaries sent | of them at rest | canaries sent on where they shouldn't be |",
-        "|---|---|---|---|---|---|---|",
+        "| gateway | setting | verdict | cases | canaries sent | content at rest | other canaries at rest | sent on |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        found = len({each["canary"] for each in row.findings()})
+        found = {each["canary"] for each in row.findings()}
+        content = {canary for canary in found if _direction(canary) in _CONTENT}
         lines.append(
-            f"| {row.name} | {row.setting} | **{row.verdict}** | {row.total('cases')} | {row.total('canaries')} | {found} "
-            f"| {sum(row.others().values())} |"
+            f"| {row.name} | {row.setting} | **{row.verdict}** | {row.total('cases')} | {row.total('canaries')} "
+            f"| {len(content)} | {len(found - content)} | {sum(row.others().values())} |"
         )
     lines += ["", "## What was found where", ""]
     for row in rows:
@@ -128,12 +132,14 @@ def page(rows: Iterable[Row]) -> str:
 
 
 def _details(row: Row) -> Iterator[str]:
-    where = Counter((_place(found["place"]), _kind(found["canary"])) for found in row.findings())
+    found = {(_place(each["place"]), _case(each["canary"]), _direction(each["canary"]), each["canary"])
+             for each in row.findings()}  # fmt: skip
+    where = Counter((place, case, direction) for place, case, direction, _ in found)
     if where:
-        yield "| place | case | canaries |"
-        yield "|---|---|---|"
-        for (place, kind), count in sorted(where.items(), key=lambda item: (-item[1], item[0])):
-            yield f"| {place} | {kind} | {count} |"
+        yield "| place | case | of the | canaries |"
+        yield "|---|---|---|---|"
+        for (place, case, direction), count in sorted(where.items(), key=lambda item: (-item[1], item[0])):
+            yield f"| {place} | {case} | {direction} | {count} |"
         yield ""
     else:
         yield "No canary was found at rest."
@@ -155,9 +161,13 @@ def _place(place: str) -> str:
     return f"`{Path(place.partition(' ')[0]).name}`"
 
 
-def _kind(canary: str) -> str:
-    """The case's first part: what happened."""
-    return canary.partition("/")[0]
+def _case(canary: str) -> str:
+    """What happened, whatever was asked: `case/direction/field`, where the case begins with the lane or wire."""
+    return canary.rsplit("/", 2)[0].partition("/")[2]
+
+
+def _direction(canary: str) -> str:
+    return canary.rsplit("/", 2)[1]
 
 
 def main() -> int:
