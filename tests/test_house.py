@@ -116,6 +116,7 @@ MAY: dict[Rule, dict[str, str]] = {
     takes_keys: {
         "governance/backup/create.py": "seals the root that a copy hangs on, and looks whether it opens the copy",
         "governance/subjects.py": "makes a new person's key, and hands it to nobody",
+        "governance/evidence/log.py": "signs checkpoints",
         "router/app/service.py": "service keys: of rate-limit cells and of names told to providers",
         "router/accounts/directory.py": "the key that a caller's requests are sealed under",
         "router/billing/commit.py": "opens the journal's records",
@@ -130,6 +131,7 @@ MAY: dict[Rule, dict[str, str]] = {
     round_the_session: {
         "governance/db.py": "makes engines and sessions",
         "governance/session_use.py": "the class of every session, and the uses that one states",
+        "governance/evidence/pending.py": "tells sessions where their entries go",
         "governance/backup/copy.py": "copies a whole SQLite file",
         "governance/backup/postgres.py": "asks the server for its version",
         "governance/backup/read.py": "reads an old copy, which no session serves",

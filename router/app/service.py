@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
 from governance.backup import registry as backups
 from governance.datamap import DataUse, Store, registry
+from governance.evidence import event_log
 from governance.mail import outbox
 from governance.mail.mailgun import MailgunSender
 from governance.period import Period
@@ -123,6 +124,9 @@ class Service:
             oldest_backup=partial(backups.oldest, stores.keys.db, Store.DATA),
         )
         self._start_task(states(Actor.JOB, bulk=Bulk.ROTATION)(upkeep.run)())
+        stores.log.check_origin()
+        self._start_task(states(Actor.JOB)(stores.log.run)())
+        self._start_task(states(Actor.JOB)(event_log.run)(settings.log_folder, stores.data))
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

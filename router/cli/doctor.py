@@ -13,6 +13,8 @@ from governance.backup import in_use
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
+from governance.evidence import folder
+from governance.evidence.folder import LogFolder
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
@@ -127,6 +129,17 @@ def _events(settings: Settings) -> Row:
     return _row("event log", told.broken == 0, found, "somebody changed the log: compare it with a copy")
 
 
+def _transparency(settings: Settings) -> Row:
+    where = LogFolder(settings.log_folder / folder.NAME)
+    try:
+        latest = where.latest()
+    except ValueAPIError as error:
+        return _row("transparency log", False, str(error), "run `valueapi audit verify`")
+    if latest is None:
+        return _row("transparency log", True, "nothing published yet")
+    return _row("transparency log", True, f"{latest[0].size} entries as {latest[0].origin}")
+
+
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
     processes = in_use.holders(settings.run_folder)
@@ -178,6 +191,7 @@ def doctor(
         _mail(settings),
         _transport(settings),
         _events(settings),
+        _transparency(settings),
     ]
     bad = [row for row in rows if not row["ok"]]
     places = _places(settings)

@@ -2,7 +2,7 @@
 
 import typer
 
-from router.cli import accounts, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, serve
+from router.cli import accounts, audit, backup, datamap, docs, doctor, erase_check, keys, ledger, outbox, serve
 
 app = typer.Typer(
     name="valueapi",
@@ -23,6 +23,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(backup.app, name="backup")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 # ruff: noqa: F401
 
 import governance.backup.registry
+import governance.evidence.pending
 import governance.pair
 import governance.vault.blind_index
 import governance.vault.channel_postgres
