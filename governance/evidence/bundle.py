@@ -35,13 +35,13 @@ def write(where: LogFolder, given: Iterable[Opened], out: Path, since: int = 0) 
     if latest is None or since > latest[0].size:
         raise Rejected("The transparency log has no such position.", field="since")
     size, tiles = latest[0].size, where.tiles
-    hashed = tiles.subtree(since) if since else None
+    hashed = tiles.subtree(size)
     document = {
         "format": FORMAT,
         "origin": latest[0].origin,
         "keys": [str(key) for key in where.verifiers()],
         "since": since,
-        "peaks": [_text(hashed(*peak)) for peak in merkle.peaks(since)] if hashed is not None else [],
+        "peaks": [_text(hashed(*peak)) for peak in merkle.peaks(since)],
         "leaves": [_text(leaf) for _, leaf in tiles.between(since, size, size)],
         "checkpoints": [where.raw_checkpoint(each).decode() for each in where.sizes() if since <= each < size]
         + [str(latest[1])],

@@ -54,6 +54,10 @@ def digest(value: Any) -> str:
 
 def ranges(value: Any) -> list[list[int]]:
     """Positions, as pairs of a first one and the one after the last."""
+    if not isinstance(value, list | tuple) or any(
+        not isinstance(each, list | tuple) or len(each) != 2 for each in value
+    ):
+        raise _refuse("ranges of positions")
     found = [[count(first), count(end)] for first, end in value]
     if len(found) > RANGES_MAX or any(first >= end for first, end in found):
         raise _refuse("ranges of positions")

@@ -1,6 +1,5 @@
 """Signed notes and checkpoints: the specifications' own examples, and what is refused."""
 
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -74,7 +73,14 @@ def test_what_is_no_note_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("\n7\n", "\n07\n"), ("\n7\n", "\n-7\n"), ("\n7\n", "\n7 \n"), ("AAEC", "AA"), ("example.com/log\n7", "7"), ("\n7\n", "\n\n7\n")],
+    [
+        ("\n7\n", "\n07\n"),
+        ("\n7\n", "\n-7\n"),
+        ("\n7\n", "\n7 \n"),
+        ("AAEC", "AA"),
+        ("example.com/log\n7", "7"),
+        ("\n7\n", "\n\n7\n"),
+    ],
 )
 def test_what_is_no_checkpoint_is_refused(old: str, new: str) -> None:
     text = HEAD.text.replace(old, new, 1)
@@ -84,7 +90,16 @@ def test_what_is_no_checkpoint_is_refused(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "name", "name+00000000+AAAA", VKEY[:-4], VKEY.replace("Peter", "Pater"), VKEY.replace("+A", "+B"), "a b+00000000+AR"]
+    "text",
+    [
+        "",
+        "name",
+        "name+00000000+AAAA",
+        VKEY[:-4],
+        VKEY.replace("Peter", "Pater"),
+        VKEY.replace("+A", "+B"),
+        "a b+00000000+AR",
+    ],
 )
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(Rejected):
