@@ -117,27 +117,26 @@ def open_entries(report: Report, leaves: dict[int, bytes], given: Iterable[Opene
     seen: set[int] = set()
     ids: set[UUID] = set()
     for each in given:
-        at = each.position
-        leaf = leaves.get(at)
+        at, wrong, entry = each.position, "", None
+        seen.add(at)
         try:
             entry = parse(each.entry)
-            fits = leaf is not None and commitment(each.salt, each.entry) == leaf
+            if commitment(each.salt, each.entry) != leaves.get(at):
+                wrong = f"The entry given for {at} isn't what the log has there."
         except ValueError:
-            report.findings.append(Finding(f"The entry at {at} is none.", at, at + 1))
-            seen.add(at)
+            wrong = f"The entry given for {at} is none."
+        if entry is not None and not wrong:
+            if entry.id in ids:
+                wrong = f"The entry at {at} was given twice."
+            elif each.id not in (None, entry.id):
+                wrong = f"The row of the entry at {at} bears another id."
+        if entry is None or wrong:
+            report.findings.append(Finding(wrong, at, at + 1))
             continue
-        if at in seen or entry.id in ids:
-            report.findings.append(Finding(f"The entry at {at} was given twice.", at, at + 1))
-        elif not fits:
-            report.findings.append(Finding(f"The entry at {at} isn't what the log has there.", at, at + 1))
-        elif each.id not in (None, entry.id):
-            report.findings.append(Finding(f"The row of the entry at {at} bears another id.", at, at + 1))
-        else:
-            report.opened += 1
-            report.entries.append(entry)
-            report.lost += sum(end - first for first, end in entry.detail.get("lost", ()))
-        seen.add(at)
         ids.add(entry.id)
+        report.opened += 1
+        report.entries.append(entry)
+        report.lost += sum(end - first for first, end in entry.detail.get("lost", ()))
     return seen
 
 

@@ -57,8 +57,8 @@ def opened(position: int) -> Opened:
         lambda: made(EntryType.INCIDENT_CLOSED, None, incident=person),
     ]
 
-    def made(kind: EntryType, subject: UUID | None, **detail: object) -> Entry:
-        return Entry(entry_id, _BEGAN + timedelta(seconds=position), kind, checked(kind, detail), subject)
+    def made(entry_type: EntryType, subject: UUID | None, **detail: object) -> Entry:
+        return Entry(entry_id, _BEGAN + timedelta(seconds=position), entry_type, checked(entry_type, detail), subject)
 
     return Opened(position, chosen.randbytes(32), kinds[position % 4]().canonical, entry_id)
 
