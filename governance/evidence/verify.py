@@ -56,7 +56,8 @@ def heads(
     report: Report, raw: Iterable[tuple[str, bytes]], keys: Sequence[NoteKey], witnesses: Sequence[NoteKey]
 ) -> list[Checkpoint]:
     """The checkpoints whose form and signatures hold, by size; the others become findings. `raw`: name and bytes."""
-    found = []
+    found: list[Checkpoint] = []
+    cosigned: set[Checkpoint] = set()
     for name, data in raw:
         try:
             signed = note.parse(data)
@@ -64,7 +65,7 @@ def heads(
             head = checkpoint.read(signed)
             if witnesses and any(each.is_of(key) for each in signed.signatures for key in witnesses):
                 signed.signed_by(witnesses)
-                report.cosigned += 1
+                cosigned.add(head)
         except Rejected as error:
             report.findings.append(Finding(f"Checkpoint {name}: {error}"))
             continue
@@ -72,7 +73,8 @@ def heads(
             report.findings.append(Finding(f"Checkpoint {name} is of another log."))
             continue
         found.append(head)
-    report.checkpoints = len(set(found))  # the newest lies there twice
+    # The newest lies there twice.
+    report.checkpoints, report.cosigned = len(set(found)), len(cosigned & set(found))
     return sorted(found, key=lambda head: head.size)
 
 
