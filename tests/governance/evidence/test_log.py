@@ -30,6 +30,12 @@ async def add(db: Database, number: int = 1) -> list[UUID]:
     return found
 
 
+async def add_at_once(db: Database, number: int) -> None:
+    async with db.transaction(DataUse.SECURITY) as session:
+        for _ in range(number):
+            await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": uuid7()})
+
+
 async def given(stores: Stores) -> list[Opened]:
     return await pending.opened(Store.DATA, stores[0]) + await pending.opened(Store.KEYS, stores[1].db)
 
@@ -49,7 +55,7 @@ async def test_entries_of_both_stores_get_positions_in_their_order(stores: Store
     assert [each.id for each in sorted(await given(stores), key=lambda each: each.position)] == ids
     again = await log.advance()
     assert again is not None and (again.appended, again.size) == (0, 6)
-    await add(data, 300)  # more than a batch
+    await add_at_once(data, 300)  # more than a batch
     done = await log.advance()
     assert done is not None and (done.appended, done.size) == (300, 306)
     report = await judged(stores, log)

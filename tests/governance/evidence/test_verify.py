@@ -21,8 +21,9 @@ from governance.evidence.note import NoteKey
 from tests.governance.evidence.made import KEY, ROOT, Made, make, single_file
 from tests.governance.evidence.tampering import changed_bundles, changed_files, changed_rows, file_with
 
-ROUNDS = (1, 39, 200, 16, 1, 143, 112, 1)  # 513: checkpoints just before, at and after a tile is full
-SAMPLE = random.Random(15).sample(range(sum(ROUNDS)), 12)
+ROUNDS = (1, 39, 200, 16, 1, 42, 1)  # 300: checkpoints just before, at and after a tile is full
+SIZE = sum(ROUNDS)
+SAMPLE = random.Random(15).sample(range(SIZE), 3)
 SINGLE = single_file()
 
 
@@ -47,9 +48,9 @@ def located(report: verify.Report, at: int) -> bool:
 def test_a_whole_log_verifies(log: Made) -> None:
     report = verify.folder(log.folder, keys=[KEY], given=log.entries, complete=True)
     assert report.findings == []
-    assert (report.size, report.opened, report.not_given, report.checkpoints) == (513, 513, 0, len(ROUNDS))
+    assert (report.size, report.opened, report.not_given, report.checkpoints) == (SIZE, SIZE, 0, len(ROUNDS))
     some = verify.folder(log.folder, given=log.entries[:100])
-    assert some.ok and (some.opened, some.not_given) == (100, 413)
+    assert some.ok and (some.opened, some.not_given) == (100, SIZE - 100)
 
 
 def check_rows(log: Made, at: int) -> None:
@@ -68,12 +69,12 @@ def check_files(log: Made, at: int) -> None:
             assert any((each.first, each.end) == (at, at + 1) for each in report.findings)
 
 
-@pytest.mark.parametrize("at", SAMPLE[:4])
+@pytest.mark.parametrize("at", SAMPLE[:2])
 def test_any_change_of_an_entry_in_the_stores_is_located(log: Made, at: int) -> None:
     check_rows(log, at)
 
 
-@pytest.mark.parametrize("at", [*SAMPLE[:4], 0, 255, 256, 512])
+@pytest.mark.parametrize("at", [SAMPLE[2], 0, 255, 256, 299])
 def test_any_change_of_an_entry_in_the_folder_is_located(log: Made, at: int) -> None:
     check_files(log, at)
 
@@ -91,13 +92,13 @@ def check_bundles(data: bytes, at: int) -> None:
             assert any(f"position {at}:" in sentence for sentence in wrong), f"{what} of {at}: {wrong}"
 
 
-@pytest.mark.parametrize(("since", "at"), [(0, 0), (0, 300), (0, 511), (1, 1), (257, 300), (400, 511), (256, 256)])
+@pytest.mark.parametrize(("since", "at"), [(0, 150), (1, 1), (257, 298), (256, 256)])
 def test_any_change_of_a_bundle_is_found_by_both_verifiers(log: Made, tmp_path: Path, since: int, at: int) -> None:
     data = bundled(log, tmp_path, since)
     report = bundle.check(data, keys=[KEY])
     wrong, found = SINGLE.check(json.loads(data), [str(KEY)], [])
     assert report.findings == [] and wrong == []
-    assert (found["opened"], found["size"], found["not_given"]) == (513 - since, 513, since)
+    assert (found["opened"], found["size"], found["not_given"]) == (SIZE - since, SIZE, since)
     assert (report.opened, report.size, report.not_given, report.checkpoints) == (
         513 - since,
         513,
@@ -148,8 +149,8 @@ def test_what_is_no_bundle_is_refused(text: str) -> None:
 def test_the_single_file_runs_alone(log: Made, tmp_path: Path) -> None:
     """In isolated mode, with nothing of ours to import, and as a person calls it."""
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
-    good.write_bytes(bundled(log, tmp_path, since=500))
-    bad.write_text(good.read_text().replace('"position": 505', '"position": 506'))
+    good.write_bytes(bundled(log, tmp_path, since=299))
+    bad.write_text(good.read_text().replace('"position": 299', '"position": 298'))
 
     def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-I", ROOT / "docs/privacy/verify_log.py", *arguments]
@@ -157,11 +158,11 @@ def test_the_single_file_runs_alone(log: Made, tmp_path: Path) -> None:
 
     told = run(good, "--key", str(KEY))
     assert (
-        told.returncode == 0 and "13 entries opened, 500 not given" in told.stdout and "nothing is wrong" in told.stdout
+        told.returncode == 0 and "1 entries opened, 299 not given" in told.stdout and "nothing is wrong" in told.stdout
     )
     assert "own word" in run(good).stdout
     told = run(bad, "--key", str(KEY))
-    assert told.returncode == 1 and "at position 506" in told.stdout
+    assert told.returncode == 1 and "at position 298" in told.stdout
     (tmp_path / "none.json").write_text("{}")
     assert run(tmp_path / "none.json").returncode == 2
     source = (ROOT / "docs/privacy/verify_log.py").read_text()
