@@ -17,6 +17,7 @@ from governance.evidence.verify import Report
 from router.app.stores import Stores, opened
 from router.cli.output import Json, fail, out, print_json, table, verb
 from router.settings import Settings
+from router.surface import Exit
 
 app = typer.Typer(help="The transparency log: what was done, provable to whoever trusts neither us nor our database.",
                   no_args_is_help=True)  # fmt: skip
@@ -68,6 +69,8 @@ async def _home(keys: list[NoteKey], witnesses: list[NoteKey]) -> tuple[Report, 
     """This home's log with the entries of its stores, and its event log against them."""
     async with opened(Settings.load()) as stores:
         given = await _given(stores)
+        if stores.log.folder.origin is None and not given:
+            fail("Nothing has been published yet.", Exit.INCOMPLETE)
         report = await asyncio.to_thread(
             lambda: verify.folder(stores.log.folder, keys=keys, witnesses=witnesses, given=given, complete=True)
         )

@@ -33,7 +33,7 @@ def changed_rows(rows: list[Opened], at: int, bit: int) -> Iterator[tuple[str, l
     yield "row id", with_(id=uuid4())
     yield "salt", with_(salt=flip(row.salt, bit))
     yield "salt cut", with_(salt=row.salt[:-1])
-    yield "position", with_(position=(at + 1) % len(rows))
+    yield "position", with_(position=row.position + 1)
     yield "entry bytes", with_(entry=flip(row.entry, bit))
     yield "removed", rows[:at] + rows[at + 1 :]
     for name, new in (

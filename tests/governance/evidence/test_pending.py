@@ -1,8 +1,11 @@
 """A change and its entry are committed together, and a pseudonym belongs to nobody once its person is erased."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import func, select
 
+from governance import clock
 from governance.datamap import DataUse, Store
 from governance.db import Database
 from governance.errors import DeclarationError, KeyGone
@@ -12,6 +15,7 @@ from governance.evidence.fields import declare_names
 from governance.evidence.log import Log
 from governance.ids import uuid7
 from governance.mail.outbox import OutboxMail
+from governance.vault import rotation
 from governance.vault.purpose import Actor, stating
 from governance.vault.staff_opening import StaffLog
 from tests.governance.backup.rows import add_mail, everything
@@ -130,6 +134,27 @@ async def test_what_a_row_shows_of_its_person_is_sealed(stores: Stores, log: Log
     assert entry_id != link[0]
     restored = await pending.of_subject(Store.DATA, data, keys, person)
     assert [each.subject for each in restored] == [pseudonym]
+
+
+async def test_a_rotation_of_the_persons_keys_keeps_the_link(stores: Stores, log: Log) -> None:
+    data, keys = stores
+    person = uuid7()
+    await keys.create_subject_key(person)
+    for db in (data, keys.db):
+        async with db.transaction(DataUse.SECURITY) as session:
+            await pending.record(session, EntryType.CONSENT_GIVEN, subject=person, detail=CONSENT)
+    async for _ in rotation.rotate(rotation.What.SUBJECTS, keys, data):
+        pass
+    later = clock.now() + rotation.GRACE + timedelta(seconds=1)
+    clock.install(lambda: later)
+    try:
+        await rotation.retire(keys, data, None)
+    finally:
+        clock.install(None)
+    for store, db in ((Store.DATA, data), (Store.KEYS, keys.db)):
+        assert len(await pending.of_subject(store, db, keys, person)) == 1
+    told = [entry.type for entry in await entries(Store.KEYS, keys.db)]
+    assert told[1:] == [EntryType.KEY_ROTATED, EntryType.KEY_DESTROYED]
 
 
 async def test_a_session_without_a_recorder_refuses(stores: Stores) -> None:
