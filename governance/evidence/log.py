@@ -30,6 +30,7 @@ KEY = "transparency-log"
 """The service key that checkpoints are signed with (Ed25519)."""
 BATCH_MAX = 256
 EVERY_S = 2.0
+_PAUSE_S = 60.0  # after a round that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,17 @@ class Log:
 
     async def run(self) -> None:
         """Rounds for ever. Any number of processes may: one works, the others find the lock taken."""
+        told = ""
         while True:
             try:
                 await self.advance()
+                told = ""
             except Exception as error:
-                # The text could hold what was being worked on; the next round tries again.
-                await events.emit_async("evidence:log:stopped", {"type": type(error).__name__})
-                await asyncio.sleep(30 * EVERY_S)
+                # Its text could hold what was being worked on. The next round tries again; the same is said once.
+                if (name := type(error).__name__) != told:
+                    await events.emit_async("evidence:log:stopped", {"type": name})
+                told = name
+                await asyncio.sleep(_PAUSE_S)
             await asyncio.sleep(EVERY_S)
 
     async def advance(self) -> Round | None:

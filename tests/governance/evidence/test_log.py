@@ -1,5 +1,6 @@
 """The sequencer: order, restores of either store, folders that are old, foreign or changed; on SQLite and PostgreSQL."""
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from governance.datamap import DataUse, Store
 from governance.db import Database
 from governance.errors import ConfigurationError, Conflict
 from governance.evidence import event_log, pending, verify
+from governance.evidence import log as sequencer
 from governance.evidence.entry import EntryType, Opened, parse
 from governance.evidence.log import KEY, Log
 from governance.ids import uuid7
@@ -215,6 +217,29 @@ async def test_the_event_log_cant_lose_a_line_that_was_recorded(
 @pytest.fixture
 def event_log_folder(event_log: Path) -> Path:
     return event_log.parent
+
+
+async def test_a_log_that_cant_be_written_is_said_once_and_goes_on(
+    stores: Stores, log: Log, event_log_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "EVERY_S", 0.0)
+    monkeypatch.setattr(sequencer, "_PAUSE_S", 0.0)
+    staged = log.folder.path / "staged"
+    staged.parent.mkdir(parents=True)
+    staged.write_text("[]")
+    await add(stores[0])
+    running = asyncio.create_task(log.run())
+    await asyncio.sleep(0.5)
+    staged.unlink()
+    for _ in range(400):
+        if log.folder.sizes() == [1]:
+            break
+        await asyncio.sleep(0.05)
+    running.cancel()
+    assert log.folder.sizes() == [1]
+    assert [json.loads(line)["event"] for line in (event_log_folder / "events.jsonl").read_text().splitlines()] == [
+        "evidence:log:stopped"
+    ]
 
 
 async def test_stores_of_another_log_are_refused(stores: Stores, log: Log, tmp_path: Path) -> None:
