@@ -1,9 +1,9 @@
 """The sink for security events and evidence drafts.
 
-Lower rooms that have something to report emit a typed event; it is on disk before `emit` returns. Until the
-transparency log takes them over as its first entries they are JSON lines under the home: `var/log/events.jsonl`, and
-the full segments before it, `events-<UTC time>.jsonl`, which are never written to again. Many processes append to one
-log: the folder's lock orders them, and whoever finds the file full moves it aside.
+Lower rooms that have something to report emit a typed event; it is on disk before `emit` returns. They are JSON lines
+under the home: `var/log/events.jsonl`, and the full segments before it, `events-<UTC time>.jsonl`, which are never written
+to again. The transparency log has an entry with the digest of each, as far as it goes (`evidence/event_log`). Many
+processes append to one log: the folder's lock orders them, and whoever finds the file full moves it aside.
 Each line is signed once the keys are open (`vault/event_signature`): its last member `signature` covers the line without it.
 Events hold ids, counts and places, never personal data: the files can't be erased.
 """
@@ -98,6 +98,13 @@ def open_sink(folder: Path) -> None:
         if _sink is not None:
             _sink.close()
         _sink = opened
+
+
+def segments(folder: Path) -> list[Path]:
+    """The files of a folder's log, by when they were last written to; the one that is written to now is the last."""
+    closed = sorted(folder.glob("events-*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    current = folder / "events.jsonl"
+    return [*closed, current] if current.exists() else closed
 
 
 def sign_with(sign: Callable[[bytes], str] | None) -> None:

@@ -61,6 +61,11 @@ class GovernanceSettings(BaseSettings):
         description="How often the key of the blind index is renewed, an ISO 8601 duration: old copies of the index can "
         "then no longer confirm an address.",
     )
+    log_origin: str | None = Field(
+        None,
+        description="Name of the transparency log in its checkpoints, an address without scheme such as "
+        "`api.example.com/transparency`; fixed when the log begins. Default: valueapi.invalid/ and a random id.",
+    )
     keyring: str = Field(
         "file", description="Who holds the root key (KEK): file, env, aws-kms:ALIAS_OR_ARN or vault-transit:MOUNT/KEY."
     )

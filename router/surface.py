@@ -293,6 +293,19 @@ class Service:
     FAVICON = Path("/favicon.ico", {"GET, HEAD": "Our icon."})
 
 
+class Transparency:
+    """The transparency log as static files (c2sp.org/tlog-tiles), for anybody."""
+
+    CHECKPOINT = Path("/transparency/checkpoint", {"GET, HEAD": "The newest checkpoint, a signed note."})
+    KEYS = Path(
+        "/transparency/keys", {"GET, HEAD": "The keys that checkpoints are signed with, one a line, the newest last."}
+    )
+    TILE = Path(
+        "/transparency/tile/{tile:path}",
+        {"GET, HEAD": "Hash tiles `<L>/<N>[.p/<W>]` and entry bundles `entries/<N>[.p/<W>]`; they never change."},
+    )
+
+
 _RESPONSES, _CHAT = GATEWAY_PATHS[Endpoint.RESPONSES], GATEWAY_PATHS[Endpoint.CHAT]
 
 # Provider-side state that is not offered, by the path's first segments, and why (policy section 3). With a slash at the

@@ -1,8 +1,8 @@
 """Signs the event log, line by line, with Ed25519 (RFC 8032) under a service key; `log/events.pub` has the public keys,
 the newest last: a key store restored from before its first event makes a key of its own.
 
-Until the transparency log takes the events over: a signature shows that a line is ours and whole, not that none is
-missing.
+A signature shows that a line is ours and whole; that none is missing shows the transparency log, whose entries have the
+digest of what was written (`evidence/event_log`).
 """
 
 import base64

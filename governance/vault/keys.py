@@ -45,6 +45,8 @@ from governance.vault.stored_key import (
 from governance.vault.uses import Uses
 
 StaffRecord = Callable[[UUID, str, DataUse, Purpose], Awaitable[None]]
+ChangeRecord = Callable[[AsyncSession, str, Mapping[str, object], UUID | None], Awaitable[None]]
+"""Adds what happened (`source:subject:action`, its detail, the person it is about) to the transaction that does it."""
 
 
 def _subject_keys_before(moment: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -73,6 +75,8 @@ class KeyStore:
         self.openings = Openings()
         self.record_staff: StaffRecord | None = None
         """Set by `StaffLog`; without it nothing is opened for staff."""
+        self.record_change: ChangeRecord | None = None
+        """Set by the room above that keeps the transparency log (`evidence.pending.attach`)."""
         self._limits = limits or {}
         self._tree = KeyTree(keyring)
         self._cache = KeyCache(self.channel.generation, self._tree.forget, cache_size, cache_seconds)
@@ -219,6 +223,13 @@ class KeyStore:
             for row in (await session.scalars(select(StoredKey).where(*mine))).all():
                 self._keep(row, await self._tree.read(session, row.node_id, row.id), generation)
 
+    async def changed(
+        self, session: AsyncSession, event: str, detail: Mapping[str, object], subject_id: UUID | None = None
+    ) -> None:
+        """Record a change within its own transaction: both are committed, or neither."""
+        if self.record_change is not None:
+            await self.record_change(session, event, detail, subject_id)
+
     # Replacing
 
     async def replace_service_key(self, name: str) -> Key:
@@ -236,6 +247,7 @@ class KeyStore:
                 row.slot = old_slot(slot)
                 await session.flush()
                 await self._add(session, slot, Kind.SERVICE)
+                await self._rotated(session, Kind.SERVICE, 1)
             key = Key(row.id, await self._tree.read(session, row.node_id, row.id))
         # In force everywhere before anything is moved to the new key.
         await self.channel.announce()
@@ -251,9 +263,14 @@ class KeyStore:
                 slot, row.slot, row.expires_at = row.slot or "", None, until
                 await session.flush()
                 await self._add(session, slot, Kind.SUBJECT, row.subject_id, KeyBasis(row.basis or ""))
+            if rows:
+                await self._rotated(session, Kind.SUBJECT, len(rows))
         if rows:
             await self.channel.announce()
         return list({row.subject_id for row in rows if row.subject_id is not None})
+
+    async def _rotated(self, session: AsyncSession, kind: str, number: int) -> None:
+        await self.changed(session, "vault:key:rotated", {"kind": str(kind), "keys": number})
 
     async def older_subject_keys(self, made_before: datetime) -> int:
         """How many current subject keys are older than a moment."""
@@ -383,6 +400,10 @@ class KeyStore:
         for row in rows:
             session.add(DestroyedKey(id=row.id, kind=row.kind, epoch=epoch, root_id=before, destroyed_at=now))
             await session.delete(row)
+        kinds = Counter(row.kind for row in rows)
+        await self.changed(
+            session, "vault:key:destroyed", {kind.value: kinds[kind] for kind in Kind} | {"epoch": epoch}
+        )
         return tuple(row.id for row in rows)
 
     async def _rekey(self, session: AsyncSession, gone: Mapping[UUID, Sequence[UUID]], *, roll: bool) -> UUID:
@@ -421,6 +442,7 @@ class KeyStore:
         """A new root key, and the end of the former one. Raises Conflict where that is done by hand."""
         async with self.db.transaction(DataUse.SECURITY) as session:
             await self._rekey(session, {}, roll=True)
+            await self._rotated(session, "root", 1)
         await self.settle()
 
     async def roll_root_if_due(self) -> None:

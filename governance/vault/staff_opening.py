@@ -69,8 +69,10 @@ class StaffLog:
         row = StaffOpening(id=uuid7(), subject_id=subject_id, at=clock.now())
         detail = Detail(column, use.value, purpose.actor.value, purpose.case)
         await columns.seal(self._keys, row, detail=msgspec.msgpack.encode(detail))
+        told = {"column": column, "use": use.value, "actor": purpose.actor.value, "on_case": purpose.case is not None}
         async with self._keys.db.transaction(DataUse.SECURITY) as session:
             session.add(row)
+            await self._keys.changed(session, "vault:value:opened", told, subject_id)
 
     async def of(self, subject_id: UUID) -> list[tuple[datetime, Detail]]:
         """What staff opened of a person, oldest first; for the person's own access (Art. 15)."""

@@ -21,6 +21,7 @@ from governance.bodies.guards import Guard, installed
 from governance.bodies.known import Known
 from governance.bodies.standing import Standing
 from governance.datamap import DataUse, Store, registry
+from governance.evidence import event_log
 from governance.jobs import due
 from governance.jobs.leader import leader_of
 from governance.jobs.scheduler import Job, Jobs
@@ -154,6 +155,9 @@ class Service:
             oldest_backup=partial(backups.oldest, stores.keys.db, Store.DATA),
         )
         self._start_task(states(Actor.JOB, bulk=Bulk.ROTATION)(upkeep.run)())
+        stores.log.check_origin()
+        self._start_task(states(Actor.JOB)(stores.log.run)())
+        self._start_task(states(Actor.JOB)(event_log.run)(settings.log_folder, stores.data))
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

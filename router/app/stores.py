@@ -10,6 +10,8 @@ from governance.backup import in_use
 from governance.datamap import Store
 from governance.db import Database
 from governance.errors import ConfigurationError, KeyUnavailable
+from governance.evidence import folder, pending
+from governance.evidence.log import Log
 from governance.vault import event_signature, restored
 from governance.vault.channel import open_channel
 from governance.vault.keyrings import create_keyring, open_keyring
@@ -31,6 +33,7 @@ class Stores:
     data: Database
     keys: KeyStore
     permitted: Permitted
+    log: Log
     shared: Shared
     in_use: int  # a lock: no restore runs while it is held
 
@@ -103,6 +106,8 @@ async def _open(settings: Settings, held: int) -> Stores:
     await channel.start()
     data.context["keys"] = keys
     permitted = Permitted(data, keys)
+    # Before anything changes: each change is committed with its entry.
+    pending.attach(data, keys)
     with suppress(KeyUnavailable):  # what needs it says so
         await keys.destroyed_list.begin()
     # Before anything is opened: what a crash left half done is finished, what a restore brought back is undone.
@@ -113,7 +118,8 @@ async def _open(settings: Settings, held: int) -> Stores:
     StaffLog(keys)
     with suppress(KeyUnavailable):  # a root key that doesn't fit: who opened the stores says so, or asks why
         await event_signature.sign_events(keys, settings.log_folder)
-    return Stores(settings, data, keys, permitted, Shared.open(settings.run_folder / "shared.mm"), held)
+    log = Log(settings.log_folder / folder.NAME, data, keys, settings.log_origin)
+    return Stores(settings, data, keys, permitted, log, Shared.open(settings.run_folder / "shared.mm"), held)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from router.surface import (
     Path,
     Portal,
     Service,
+    Transparency,
     paths,
 )
 from router.web.app import create_routes
@@ -102,6 +103,12 @@ def markdown(command: Any) -> str:
         "| path | what |",
         "|---|---|",
         *_rows(paths(Service)),
+        "",
+        "## Transparency log",
+        "",
+        "| path | what |",
+        "|---|---|",
+        *_rows(paths(Transparency)),
         "",
         "## Commands",
         "",

@@ -17,9 +17,11 @@ from governance import clock
 from governance.backup import container, create, expiry, in_use, registry, restore
 from governance.backup.copy import Progress
 from governance.backup.registry import Backup
-from governance.datamap import Store
+from governance.datamap import DataUse, Store
 from governance.db import Database
 from governance.errors import ConfigurationError, Rejected, VaultError
+from governance.evidence import pending
+from governance.evidence.entry import EntryType
 from governance.period import Period
 from governance.vault.keyring import Keyring
 from governance.vault.keyrings import open_keyring
@@ -190,7 +192,7 @@ def restore_(
             source = asyncio.run(_restore(settings, file, store, key or expiry.key_file_of(file), lock, force=force))
         finally:
             os.close(lock)
-    waits = asyncio.run(_reconcile(settings))
+    waits = asyncio.run(_reconcile(settings, store, source.sha256))
     if as_json:
         row = {"store": store.value, "path": str(file.absolute()), "sha256": source.sha256, "known": bool(source.known)}
         print_json(row | {"reconciled": waits is None, "waits_for": waits})
@@ -199,10 +201,14 @@ def restore_(
         out.print(f"The {store.value} store is the backup's now. {undone}", markup=False, soft_wrap=True)
 
 
-async def _reconcile(settings: Settings) -> str | None:
+async def _reconcile(settings: Settings, store: Store, sha256: str) -> str | None:
     """Opening the stores undoes what the restore brought back; why that can't be yet, where it can't."""
     try:
-        async with opened(settings):
+        async with opened(settings) as stores:
+            database = stores.data if store is Store.DATA else stores.keys.db
+            async with database.transaction(DataUse.SECURITY) as session:
+                detail = {"store": store, "backup": sha256}
+                await pending.record(session, EntryType.STORE_RESTORED, detail=detail)
             return None
     except (ConfigurationError, VaultError) as error:
         # Nothing opens the stores until it is mended, and whoever opens them then begins with it.

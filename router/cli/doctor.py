@@ -17,6 +17,8 @@ from governance.bodies.probe_run import CONTROL
 from governance.datamap import Store, registry
 from governance.db import Database
 from governance.errors import ValueAPIError
+from governance.evidence import folder
+from governance.evidence.folder import LogFolder
 from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
@@ -176,6 +178,17 @@ async def _bodies(settings: Settings) -> Row:
     return _row(CONTROL, ok, f"{now.state}: {now.why}{age}", mend)
 
 
+def _transparency(settings: Settings) -> Row:
+    where = LogFolder(settings.log_folder / folder.NAME)
+    try:
+        latest = where.latest()
+    except ValueAPIError as error:
+        return _row("transparency log", False, str(error), "run `valueapi audit verify`")
+    if latest is None:
+        return _row("transparency log", True, "nothing published yet")
+    return _row("transparency log", True, f"{latest[0].size} entries as {latest[0].origin}")
+
+
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
     processes = in_use.holders(settings.run_folder)
@@ -241,6 +254,7 @@ def doctor(
         _events(settings),
         *_confinement(settings),
         *([asyncio.run(_bodies(settings))] if _data_is_there(settings) else []),
+        _transparency(settings),
     ]
     bad = [row for row in rows if not row["ok"]]
     places = _places(settings)

@@ -4,6 +4,7 @@ import typer
 
 from router.cli import (
     accounts,
+    audit,
     backup,
     datamap,
     docs,
@@ -42,6 +43,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(backup.app, name="backup")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(incidents.app, name="incidents")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

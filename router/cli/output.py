@@ -32,8 +32,8 @@ Case = Annotated[
     typer.Option(callback=_case, help="The request or ticket that this is for, an id: recorded for the person."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)  # an event named x:key:y has no emoji in it
+err = Console(stderr=True, highlight=False, emoji=False)
 _ANY_WIDTH = 10_000  # columns: wider than any table, so that one is measured as it would like to be
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -6,6 +6,7 @@ import governance.backup.registry
 import governance.bodies.attestation
 import governance.bodies.incidents
 import governance.bodies.probe_run
+import governance.evidence.pending
 import governance.jobs.due
 import governance.pair
 import governance.vault.blind_index

@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from router.cli.main import app as commands
 from router.gateway import routes
 from router.providers.constraints import FIELDS, header
-from router.surface import GATEWAY_PATHS, JSON_PREFIXES, NOT_OFFERED, Account, Portal, Service, paths
+from router.surface import GATEWAY_PATHS, JSON_PREFIXES, NOT_OFFERED, Account, Portal, Service, Transparency, paths
 from router.web.app import create_routes
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,8 @@ def test_the_gateway_answers_what_the_page_names() -> None:
 
 
 def test_no_web_route_lies_where_the_gateway_would_take_it() -> None:
-    assert [path for group in (Account, Portal, Service) for path in paths(group) if routes.match(path.template)] == []
+    groups = (Account, Portal, Service, Transparency)
+    assert [path for group in groups for path in paths(group) if routes.match(path.template)] == []
     assert all(path.template.startswith(JSON_PREFIXES) for path in paths(Account))
 
 

@@ -29,6 +29,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attestation_key")),
     )
     op.create_table(
+        "data_evidence",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("entry", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_evidence")),
+        sa.UniqueConstraint("position", name=op.f("uq_data_evidence_position")),
+    )
+    op.create_table(
+        "data_evidence_state",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("log_id", sa.Uuid(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("events_first", sa.String(length=64), nullable=False),
+        sa.Column("events_bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_evidence_state")),
+    )
+    op.create_table(
+        "data_evidence_subject",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("entry_id", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_evidence_subject")),
+    )
+    with op.batch_alter_table("data_evidence_subject", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_data_evidence_subject_subject_id"), ["subject_id"], unique=False)
+
+    op.create_table(
         "data_pair",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("pair_id", sa.Uuid(), nullable=False),
@@ -368,5 +396,11 @@ def downgrade() -> None:
     op.drop_table("destroyed_copy")
     op.drop_table("data_subject")
     op.drop_table("data_pair")
+    with op.batch_alter_table("data_evidence_subject", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_data_evidence_subject_subject_id"))
+
+    op.drop_table("data_evidence_subject")
+    op.drop_table("data_evidence_state")
+    op.drop_table("data_evidence")
     op.drop_table("attestation_key")
     op.drop_table("account")

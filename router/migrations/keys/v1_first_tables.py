@@ -94,6 +94,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_epoch")),
     )
     op.create_table(
+        "keys_evidence",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("entry", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_evidence")),
+        sa.UniqueConstraint("position", name=op.f("uq_keys_evidence_position")),
+    )
+    op.create_table(
+        "keys_evidence_state",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("log_id", sa.Uuid(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_evidence_state")),
+    )
+    op.create_table(
+        "keys_evidence_subject",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("entry_id", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_evidence_subject")),
+    )
+    with op.batch_alter_table("keys_evidence_subject", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_keys_evidence_subject_subject_id"), ["subject_id"], unique=False)
+
+    op.create_table(
         "keys_pair",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("pair_id", sa.Uuid(), nullable=False),
@@ -199,6 +225,12 @@ def downgrade() -> None:
     op.drop_table("rotation")
     op.drop_table("root_epoch")
     op.drop_table("keys_pair")
+    with op.batch_alter_table("keys_evidence_subject", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_keys_evidence_subject_subject_id"))
+
+    op.drop_table("keys_evidence_subject")
+    op.drop_table("keys_evidence_state")
+    op.drop_table("keys_evidence")
     op.drop_table("keys_epoch")
     with op.batch_alter_table("key_node", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_key_node_level_entries"))

@@ -1,0 +1,195 @@
+"""Entries in the store and the transaction of the change that they tell of: both are committed, or neither.
+
+A row without a position waits for the sequencer (`log`). Afterwards it is what opens its leaf: salt and entry. Whom an
+entry is about stands in a table of its own, sealed under that person's key: with the key gone, or the row, nothing links
+the pseudonym to anybody.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, LargeBinary, String, Uuid, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped
+
+from governance import clock
+from governance.datamap import AtRest, Base, DataUse, KeysBase, LegalBasis, OnErasure, Store, declared, impersonal
+from governance.db import Database
+from governance.evidence.entry import SALT_BYTES, Entry, EntryType, Opened, checked, parse
+from governance.ids import in_lists, uuid7
+from governance.vault import columns
+from governance.vault.columns import SealedType
+from governance.vault.keys import KeyStore
+from governance.vault.sealed import Sealed, bind_loaded
+
+_entry = partial(
+    declared,
+    LargeBinary,
+    category="user.unique_id.pseudonymous",
+    uses=(DataUse.SECURITY, DataUse.LEGAL_OBLIGATION),
+    retention="evidence",
+    on_erasure=OnErasure.DETACH,
+    legal_basis=LegalBasis.LEGAL_OBLIGATION,
+)
+_link = partial(
+    declared,
+    uses=(DataUse.LEGAL_OBLIGATION, DataUse.SECURITY),
+    category="user.unique_id.pseudonymous",
+    retention="account",
+    legal_basis=LegalBasis.LEGAL_OBLIGATION,
+)
+
+
+class DataEvidence(Base):
+    """An entry about a change of the data store. `entry` is canonical JSON; `position` in the log, once it has one."""
+
+    __tablename__ = "data_evidence"
+
+    id: Mapped[UUID] = impersonal(Uuid, 380, primary_key=True)
+    position: Mapped[int | None] = impersonal(BigInteger, 381, nullable=True, unique=True)
+    salt: Mapped[bytes] = impersonal(LargeBinary, 382)
+    entry: Mapped[bytes] = _entry(seal_id=383)
+
+
+class KeysEvidence(KeysBase):
+    """An entry about a change of the key store."""
+
+    __tablename__ = "keys_evidence"
+
+    id: Mapped[UUID] = impersonal(Uuid, 384, primary_key=True)
+    position: Mapped[int | None] = impersonal(BigInteger, 385, nullable=True, unique=True)
+    salt: Mapped[bytes] = impersonal(LargeBinary, 386)
+    entry: Mapped[bytes] = _entry(seal_id=387)
+
+
+class DataEvidenceSubject(Base):
+    """Whom an entry is about: the entry's id, sealed under the person's key."""
+
+    __tablename__ = "data_evidence_subject"
+
+    id: Mapped[UUID] = _link(Uuid, 388, primary_key=True, on_erasure=OnErasure.DELETE)
+    subject_id: Mapped[UUID] = _link(Uuid, 389, index=True, on_erasure=OnErasure.DELETE)
+    entry_id: Mapped[Sealed[bytes]] = _link(SealedType(bytes), 390, at_rest=AtRest.SEALED, on_erasure=OnErasure.SHRED)
+
+
+class KeysEvidenceSubject(KeysBase):
+    """The same, of an entry in the key store."""
+
+    __tablename__ = "keys_evidence_subject"
+
+    id: Mapped[UUID] = _link(Uuid, 391, primary_key=True, on_erasure=OnErasure.DELETE)
+    subject_id: Mapped[UUID] = _link(Uuid, 392, index=True, on_erasure=OnErasure.DELETE)
+    entry_id: Mapped[Sealed[bytes]] = _link(SealedType(bytes), 393, at_rest=AtRest.SEALED, on_erasure=OnErasure.SHRED)
+
+
+class DataEvidenceState(Base):
+    """One row: which log this store's entries are in, how large it was when this store last heard of it, and up to where
+    the event log (the segment whose first line has that SHA-256) is recorded."""
+
+    __tablename__ = "data_evidence_state"
+
+    id: Mapped[int] = impersonal(BigInteger, 394, primary_key=True)
+    log_id: Mapped[UUID] = impersonal(Uuid, 395)
+    size: Mapped[int] = impersonal(BigInteger, 396)
+    events_first: Mapped[str] = impersonal(String(64), 397)
+    events_bytes: Mapped[int] = impersonal(BigInteger, 398)
+
+
+class KeysEvidenceState(KeysBase):
+    """One row, the same; the event log is the data store's to remember."""
+
+    __tablename__ = "keys_evidence_state"
+
+    id: Mapped[int] = impersonal(BigInteger, 399, primary_key=True)
+    log_id: Mapped[UUID] = impersonal(Uuid, 400)
+    size: Mapped[int] = impersonal(BigInteger, 401)
+
+
+ROWS: dict[Store, Any] = {Store.DATA: DataEvidence, Store.KEYS: KeysEvidence}
+LINKS: dict[Store, Any] = {Store.DATA: DataEvidenceSubject, Store.KEYS: KeysEvidenceSubject}
+STATES: dict[Store, Any] = {Store.DATA: DataEvidenceState, Store.KEYS: KeysEvidenceState}
+
+
+class Recorder:
+    """Adds entries to transactions of one store."""
+
+    def __init__(self, store: Store, keys: KeyStore) -> None:
+        self._store = store
+        self._keys = keys
+
+    async def record(
+        self, session: AsyncSession, entry_type: EntryType, detail: Mapping[str, Any], subject_id: UUID | None
+    ) -> UUID:
+        """As `record` below."""
+        pseudonym = uuid4() if subject_id is not None else None
+        entry = Entry(uuid7(), clock.now(), entry_type, checked(entry_type, detail), pseudonym)
+        session.add(ROWS[self._store](id=entry.id, salt=os.urandom(SALT_BYTES), entry=entry.canonical))
+        if subject_id is not None:
+            # A random id: one that sorts by time would sort with its entry.
+            link = LINKS[self._store](id=uuid4(), subject_id=subject_id)
+            await columns.seal(self._keys, link, entry_id=entry.id.bytes)
+            session.add(link)
+        return entry.id
+
+
+def attach(data: Database, keys: KeyStore) -> None:
+    """From now on transactions of both stores know where their entries go, and the vault records what it does to keys."""
+    recorders = {Store.DATA: Recorder(Store.DATA, keys), Store.KEYS: Recorder(Store.KEYS, keys)}
+    data.context["evidence"] = recorders[Store.DATA]
+    keys.db.context["evidence"] = recorders[Store.KEYS]
+
+    async def of_the_vault(
+        session: AsyncSession, event: str, detail: Mapping[str, Any], subject_id: UUID | None
+    ) -> None:
+        await recorders[Store.KEYS].record(session, EntryType(event), detail, subject_id)
+
+    keys.record_change = of_the_vault
+
+
+async def record(
+    session: AsyncSession, entry_type: EntryType, *, detail: Mapping[str, Any], subject: UUID | None = None
+) -> UUID:
+    """Add an entry to the transaction of the change that it tells of, in either store; the entry's id.
+
+    `subject`: the person it is about, who appears under a pseudonym of this entry alone. Raises DeclarationError where the
+    detail isn't what the type declares, KeyGone where the subject is erased, RuntimeError where `attach` wasn't called.
+    """
+    recorder = session.info.get("evidence")
+    if not isinstance(recorder, Recorder):
+        raise RuntimeError("this session's store has no recorder: call pending.attach first")
+    return await recorder.record(session, entry_type, detail, subject)
+
+
+async def opened(store: Store, db: Database, since: int = 0) -> list[Opened]:
+    """What a store has of the log's entries from a position on."""
+    table = ROWS[store]
+    query = select(table.position, table.salt, table.entry, table.id).where(table.position >= since)
+    async with db.session(DataUse.SECURITY) as session:
+        return [Opened(*row) for row in await session.execute(query.order_by(table.position))]
+
+
+async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | None, Entry]]:
+    """A store's last entries and their positions, the newest first."""
+    table = ROWS[store]
+    query = select(table.position, table.entry).order_by(table.id.desc()).limit(limit)
+    async with db.session(DataUse.SECURITY) as session:
+        return [(row.position, parse(row.entry)) for row in await session.execute(query)]
+
+
+async def of_subject(store: Store, db: Database, keys: KeyStore, subject_id: UUID) -> list[Entry]:
+    """What a store's entries say of a person, oldest first; for that person's own access (Art. 15)."""
+    link, row = LINKS[store], ROWS[store]
+    async with db.session(DataUse.LEGAL_OBLIGATION) as session:
+        links = (await session.scalars(select(link).where(link.subject_id == subject_id))).all()
+    ids = []
+    for each in links:
+        bind_loaded(each, ("entry_id",), keys)
+        ids.append(UUID(bytes=await each.entry_id.open(DataUse.LEGAL_OBLIGATION)))
+    found: list[Entry] = []
+    async with db.session(DataUse.LEGAL_OBLIGATION) as session:
+        for some in in_lists(ids):
+            found += [parse(each) for each in await session.scalars(select(row.entry).where(row.id.in_(some)))]
+    return sorted(found, key=lambda entry: entry.id)
