@@ -27,6 +27,7 @@ check: .venv/.test     ## Lint, types in strict mode, import rules, who goes rou
 
 docs: .venv/.test      ## Regenerate the generated pages of docs/
 	@.venv/bin/valueapi docs --write
+	@$(PY) -m tests.governance.personal_data.measure --write
 
 battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
