@@ -16,7 +16,9 @@ _DATE: Final = (
     r"|\d{1,2}(?:st|nd|rd|th)?\.? (?:de )?[^\W\d_]{3,12}\.?,?(?: de)? (?:19|20)\d\d"
     r"|[^\W\d_]{3,12}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d\d|(?:19|20)\d\d\s?年\s?\d{1,2}\s?月\s?\d{1,2}\s?日)"
 )
-_BIRTH: Final = re.compile(_WORDS + r"[\"']?[\s.:=：]{0,4}[\"']?(?P<date>" + _DATE + r")(?!\d)", re.IGNORECASE)
+_BIRTH: Final = re.compile(
+    _WORDS + r"(?: is| was)?(?: on)?[\"']?[\s.:=：]{0,4}[\"']?(?P<date>" + _DATE + r")(?!\d)", re.IGNORECASE
+)
 
 
 def births(text: str) -> Iterator[Span]:

@@ -34,7 +34,8 @@ def is_office(address: str) -> bool:
 # Where people write a number without its country, a word must announce it: digits alone are amounts and times.
 _REGIONS: Final = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "PL", "SE", "BR", "IN", "JP", "KR", "CN", "RU")
 _ANNOUNCED: Final = re.compile(
-    r"(?:\b(?:(?:tele)?phone|phone_number|tel|mobile|cell(?: ?phone|(?= ?[:=]| is))|fax|whatsapp|sms|call (?:me|us) (?:at|on|under)"
+    r"(?:\b(?:(?:tele)?phone|phone_number|tel|mobile|cell(?: ?phone|(?= ?[:=]| is))|fax|whatsapp|sms"
+    r"|(?:call|ring|text) (?:me|us) (?:at|on|under)"
     r"|reach (?:me|us) (?:at|on)|telefon(?:nummer)?|handy(?:nummer)?|rufnummer|mobil|t[eé]l[eé]phone|portable"
     r"|tel[eé]fono|m[oó]vil|celular|cellulare|telefoon|telefone|телефон|тел|моб)|電話(?:番号)?|携帯|电话|手机号?|전화|휴대폰|هاتف|फ़?ोन|फोन)"
     r"[^\d\n+(]{0,20}(?P<number>\+?[\d(][\d ()./-]{5,20}\d)(?!\w)",
@@ -72,7 +73,8 @@ _V6: Final = re.compile(
     r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:]|\.\d)"
 )
 _VERSION: Final = re.compile(
-    r"(?:version|release|build|\bver|\bv|upgraded? to|updated? to)[\"']?\s*[:= ]?\s*[\"']?$", re.I
+    r"(?:version|release|build|firmware|driver|kernel|section|clause|\bver|\bv|upgraded? to|updated? to)[\"']?\s*[:= ]?\s*[\"']?$",
+    re.I,
 )
 _ADDRESSED: Final = tuple(ipaddress.ip_network(net) for net in ("2000::/3", "fc00::/7", "fe80::/10", "::ffff:0:0/96"))
 

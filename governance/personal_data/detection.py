@@ -14,7 +14,7 @@ _OVERLAP: Final = 256  # longer than anything that is sought, but for a key file
 def find(text: str, *, score_min: float = SCORE_MIN) -> list[Found]:
     """What stands in the text, in order and without overlaps; the surest find of a place, and of those the longest.
 
-    About 20 ms a kilobyte after the first call, which imports Presidio (seconds): for a job, in a thread, never for
+    A few milliseconds a kilobyte after the first call, which imports Presidio (seconds): for a job, in a thread, never for
     what serves requests. Long texts are looked at piece by piece, so that no pattern meets more than a few kilobytes.
     """
     from governance.personal_data.engine import LANGUAGE, analyzer

@@ -14,14 +14,18 @@ from governance.personal_data.contact import Span
 _NO_NAME: Final = frozenset(
     """
     a all an any l are as at by for from have here hi i if in is it not of on or our please so thank thanks that the there this to
-    we what when with you your account accounts admin administrator ag all api assistant backup billing bot business city
+    we what when with you your account accounts admin administrator ag all api assistant backup batch billing bot business city
     claude client colleague colleagues company corp corporation customer customers damen data default deepseek demo department
     dev developer everybody everyone example flash folks foundation friend friends gemini gmbh google gpt group haiku herren
-    hiring house human inc key kunde kundin kunden ladies laptop limited llc llm ltd madam madame manager members mini model
-    monsieur office ops opus openai openrouter operator owner partner partners personal prod production project provider pro
+    hiring house human inc key kunde kundin kunden ladies laptop large limited llama llc
+    llm ltd madam madame manager medium
+    members mini mistral model monsieur office ops opus openai openrouter
+    operator owner partner partners personal prod production project provider pro
     sales server service services sir sirs sonnet staff staging system support team teams test tester token user users
-    valueapi valued vendor world zusammen null none unknown anonymous deleted redacted true false anthropic leute clientes
-    cliente equipe équipe equipo tous todos команда клиент клиенты пользователь коллеги
+    valueapi valued vendor
+    world zusammen null none nightly unknown worker anonymous deleted redacted true false
+    anthropic
+    leute clientes cliente equipe équipe equipo tous todos команда клиент клиенты пользователь коллеги
     """.split()  # noqa: SIM905  as a list of strings it would be forty lines
 )
 _PARTICLES: Final = frozenset(
@@ -32,7 +36,7 @@ _CJK: Final = re.compile(
     r"[\u4e00-\u9fff\u3005]{2,5}|[\u30a0-\u30ff]{2,10}(?:[・ ][\u30a0-\u30ff]{2,10})?|[가-힣]{2,5}"
 )
 _APOSTROPHE: Final = re.compile("['’]")
-_VALUE_ENDS: Final = re.compile(r"[\"'”]?\s*(?:$|[,;<(|}\]\n\t\"'\x00]|\.(?:\s|$)|\\n)")
+_VALUE_ENDS: Final = re.compile(r"[\"'”]?\s*(?:$|[,;<(|}\]\n\t\"'\x00]|\.(?:\s|$)|\\n|[^\W\d_]+[\"']?[:=])")
 
 _WHO: Final = (
     r"full|first|last|given|family|middle|maiden|sur|fore"
@@ -62,7 +66,8 @@ _GREETINGS: Final = re.compile(
 _SAYS: Final = re.compile(
     r"(?:\b(?:my name is|i am called|this is|i'm|je m'appelle|ich hei(?:ß|ss)e|mein name ist|me llamo|mi nombre es|mi chiamo"
     r"|ik heet|mijn naam is|meu nome é|меня зовут|signed by|on behalf of|in the name of|im namen von|au nom de|called by"
-    r"|spoke (?:to|with)|assigned to|reported by|requested by|approved by|opened by|ship to|attn:?) "
+    r"|spoke (?:to|with)|assigned to|reported by|requested by|approved by|opened by|created by"
+    r"|invited by|written by|paid by|belongs to|called about|ship to|attn:?) "
     r"|私の名前は|私は|我叫|我的名字是|제 이름은 |اسمي )",
     re.IGNORECASE,
 )
@@ -117,6 +122,8 @@ def _name(text: str, start: int, least: int, *, whole: bool) -> int | None:
     while words < 4 and (found := _WORD.match(text, at)):
         word = found[0]
         bare = word.rstrip(".").lower()
+        if words and text[found.end() : found.end() + 1] in (":", "="):
+            break  # the next field's key
         if word[0].islower():
             if words == 0 or bare not in _PARTICLES:
                 break

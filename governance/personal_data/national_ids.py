@@ -3,7 +3,7 @@
 Each has a check digit, or a form that nothing else has; where neither is enough (nine digits are nine digits), a word must
 announce it. Those of the countries with the most customers of AI services, and of which a number lets others act in a
 person's name or gives away birth date and sex. Left out, and why: numbers of businesses and plates, which are nobody's
-body; UK NHS numbers, since one phone number in eleven has their check digit; passports, which are nine characters.
+body; UK NHS numbers, since one phone number in eleven has their check digit.
 """
 
 import re
@@ -165,6 +165,13 @@ NATIONAL_IDS: Final = (
     NationalId("CN", rf"[1-9]\d{{5}}(?:19|20)\d\d{_MONTH_DAY}\d{{3}}[\dXx]", _cn),
     NationalId("BR", r"\d{3}\.\d{3}\.\d{3}-\d\d", _br),
     NationalId("BR", r"\d{11}", _br, r"\bcpf\b"),
+    # Of any country: ICAO 9303 gives nine places, and its check digit isn't printed beside the number.
+    NationalId(
+        "*",
+        r"(?=[A-Z]*\d)[A-Z0-9]{7,9}",
+        _any,
+        r"passport|reisepass|passeport|pasaporte|passaporto|паспорт|护照|旅券|여권",
+    ),
 )
 _FORMS: Final = tuple(
     (

@@ -22,7 +22,7 @@ _SECRET: Final = re.compile(
     | -----BEGIN\ (?:[A-Z]+\ )?PRIVATE\ KEY-----
     | (?i:\bauthorization["']?\s*[:=]\s*["']?(?:bearer|basic)\s+)(?P<bearer>[0-9A-Za-z._~+/=-]{16,})
     | (?i:\b(?:password|passwd|pwd|secret|kennwort|passwort)["']?\s*[:=]\s*["']?)
-      (?P<password>(?!\*+|None|null|true|false)[^\s"',;\x00]{6,})
+      (?P<password>(?![0-9a-f]{8}-)(?=[^\s"',;\x00(){}]*\d)(?=[^\s"',;\x00(){}]*[^\W\d])[^\s"',;\x00(){}]{6,})
     """,
     re.VERBOSE,
 )
