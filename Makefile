@@ -17,16 +17,17 @@ test: .venv/.test      ## Install what the tests need and run them
 	@scripts/system-packages test
 	@$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist loadgroup tests
 
-check: .venv/.test     ## Lint, types in strict mode, import rules, who goes round the vault, declarations, generated docs
+check: .venv/.test     ## Lint, types in strict mode, import rules, who goes round the vault, declarations, the promise register, generated docs
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
-	@$(PY) -m pytest -q tests/test_house.py tests/test_body_rules.py
+	@$(PY) -m pytest -q tests/test_house.py tests/test_body_rules.py tests/policies
 	@.venv/bin/valueapi datamap --check
 	@.venv/bin/valueapi docs --check
 
 docs: .venv/.test      ## Regenerate the generated pages of docs/
 	@.venv/bin/valueapi docs --write
+	@$(PY) -m tests.governance.personal_data.measure --write
 
 battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
