@@ -31,7 +31,8 @@ docs: .venv/.test      ## Regenerate the generated pages of docs/
 
 battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
-	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py
+	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py \
+	  tests/governance/backup/test_kills.py tests/governance/bodies/scanner/test_control.py
 
 bench: .venv/.test     ## Measure what sealing, the guard and the watch over requests cost, and how fast the scanner is
 	@$(PY) -m tests.bench.vault

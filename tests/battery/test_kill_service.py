@@ -13,8 +13,7 @@ import pytest
 
 from tests.services.valueapi import ValueAPI
 
-KILLS = 20
-ROUNDS = KILLS * 5 if os.environ.get("BATTERY") else KILLS
+ROUNDS = 100 if os.environ.get("BATTERY") else 8
 
 
 async def _traffic(service: ValueAPI, seconds: float, completed: dict[str, bool]) -> None:

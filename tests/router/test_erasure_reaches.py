@@ -1,6 +1,6 @@
 """A destroyed key, as the running service feels it: at once in every worker, and for good whatever is restored.
 
-The drill restores PostgreSQL as well where `BATTERY=1`.
+PostgreSQL's stores are restored where `BATTERY=1`.
 """
 
 import asyncio
@@ -29,6 +29,9 @@ from router.settings import Settings
 from tests.services.postgres import Postgres
 from tests.services.valueapi import ValueAPI
 
+RESTORED = pytest.mark.parametrize(
+    "service", ["sqlite", "postgresql"] if os.environ.get("BATTERY") else ["sqlite"], indirect=True
+)
 CHAT = {"model": "simulator/gpt", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -93,6 +96,7 @@ def test_an_erasure_by_another_process_reaches_every_worker_at_once(
     assert signs_in(service, "operator") and not signs_in(service, "user")
 
 
+@RESTORED
 def test_a_restored_key_store_revives_nobody(
     service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
