@@ -32,8 +32,9 @@ battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
 	@BATTERY=1 $(PY) -m pytest -q tests/battery
 
-bench: .venv/.test     ## Measure: what sealing costs, as CPU time and ratios
+bench: .venv/.test     ## Measure: what sealing costs, as CPU time and ratios; how fast the scanner is
 	@$(PY) -m tests.bench.vault
+	@$(PY) -m tests.bench.scanner
 
 lock:                  ## Compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 -q pyproject.toml -o requirements.lock

@@ -133,6 +133,8 @@ MAY: dict[Rule, dict[str, str]] = {
     round_the_session: {
         "governance/db.py": "makes engines and sessions",
         "governance/session_use.py": "the class of every session, and the uses that one states",
+        "governance/bodies/scanner/control_sinks.py": "plants needles in SQLite files of its own",
+        "governance/bodies/scanner/postgres_sql.py": "looks through any database, ours or not, for what must not be there",
         "governance/backup/copy.py": "copies a whole SQLite file",
         "governance/backup/postgres.py": "asks the server for its version",
         "governance/backup/read.py": "reads an old copy, which no session serves",

@@ -15,6 +15,7 @@ from router.cli import (
     ledger,
     outbox,
     probe,
+    scan,
     serve,
 )
 
@@ -33,6 +34,7 @@ app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
 app.command("probe")(probe.probe)
 app.command("erase-check")(erase_check.erase_check)
+app.command("scan")(scan.scan)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(outbox.app, name="outbox")

@@ -12,6 +12,7 @@ from governance.bodies.scanner import postgres_sql
 from governance.bodies.scanner.control_sinks import Planted, Sink
 from governance.bodies.scanner.search import Search
 
+_LOG_FILE = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
 _LARGE = 20_000  # bytes: TOAST takes it out of the row
 
 
@@ -81,13 +82,20 @@ class _DeadRows(_Files):
 
 
 class _Log(_Postgres):
-    """The write-ahead log."""
+    """The write-ahead log, as far as it tells of these rows."""
+
+    first = "000000000000000000000000"
+
+    async def plant(self, values: Planted) -> None:
+        async with postgres_sql.connected(self.url) as connection:
+            self.first = await connection.fetchval(_LOG_FILE)
+        await super().plant(values)
 
     async def _planted(self, connection: postgres_sql.Connection) -> None:
         assert self.data_folder is not None
-        name = await connection.fetchval("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+        last = await connection.fetchval(_LOG_FILE)
         logs = self.data_folder / "pg_wal"
-        self.files = sorted(path for path in logs.glob("[0-9A-F]*") if len(path.name) == 24 and path.name <= name)[-3:]
+        self.files = sorted(path for path in logs.iterdir() if len(path.name) == 24 and self.first <= path.name <= last)
 
     async def look(self, search: Search) -> None:
         for file in self.files:
@@ -99,11 +107,11 @@ class _LogImages(_Log):
 
     async def _planted(self, connection: postgres_sql.Connection) -> None:
         await connection.execute(f"SET wal_compression = {self.compression}")
-        await connection.execute("CHECKPOINT")
         await connection.execute("SELECT pg_switch_wal()")
+        await connection.execute("CHECKPOINT")
+        self.first = await connection.fetchval(_LOG_FILE)
         await connection.execute(f"UPDATE {self.table} SET id = id + 1")  # noqa: S608
         await super()._planted(connection)
-        self.files = self.files[-1:]
 
 
 async def postgres_sinks(url: str) -> list[Sink]:

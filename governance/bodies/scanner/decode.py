@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html.entities import html5
 
 RUN_MIN = 24  # characters of base64 or hex in a row that are worth decoding: 16 bytes and a little
+HEX_MIN = 32
 _RUN = bytes(65 if chr(code) in "+/-_\r\n" or (code < 128 and chr(code).isalnum()) else 32 for code in range(256))
 _TEXT = bytes(code for code in range(256) if code >= 32 or chr(code) in "\t\n\f\r\x1b")
 _ASCII = bytes(65 if 32 <= code < 127 or chr(code) in "\t\n\r" else 32 for code in range(256))
@@ -16,7 +17,7 @@ _ID_MAX = 40  # characters: a UUID, a SHA-1
 _PRINTED = bytes(range(32, 127)) + b"\t\n\r"
 _HEX_RUN = bytes(65 if chr(code) in "0123456789abcdefABCDEF\r\n" else 32 for code in range(256))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_HEX = re.compile(rb"[0-9a-fA-F\r\n]{%d,}" % (2 * 18))
+_HEX = re.compile(rb"[0-9a-fA-F\r\n]{%d,}" % HEX_MIN)
 _SIMPLE = {b'\\"': b'"', b"\\n": b"\n", b"\\t": b"\t", b"\\r": b"\r", b"\\/": b"/"}
 _ESCAPED = re.compile(
     rb"\\[\\]*(?:u([dD][89abAB]..)\\+u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))",
@@ -35,7 +36,8 @@ def unescaped(data: bytes) -> bytes:
     """One layer of JSON, C, URL and HTML escapes taken off, the first two however often they were escaped."""
     if b"\\" in data:
         for escape, character in _SIMPLE.items():
-            data = data.replace(escape, character)
+            if escape in data:
+                data = data.replace(escape, character)
         if b"\\u" in data or b"\\x" in data or b"\\U" in data:
             data = _ESCAPED.sub(_code_point, data)
     if b"%" in data:
@@ -110,7 +112,8 @@ def run_length(data: bytes) -> int:
 
 def base64_bytes(text: bytes) -> bytes:
     """Either alphabet; what is left over at the end is dropped. Line breaks are no part of it."""
-    text = text.translate(_URL_SAFE, b"\r\n")
+    if b"-" in text or b"_" in text or b"\n" in text or b"\r" in text:
+        text = text.translate(_URL_SAFE, b"\r\n")
     whole = len(text) & ~3
     rest = len(text) - whole
     if rest > 1:

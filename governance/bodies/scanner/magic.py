@@ -95,10 +95,21 @@ def block_without_head(value: bytes) -> Iterator[tuple[str, bytes]]:
         yield from _block("snappy", snappy_block, value)
 
 
+def block_may_go_on(window: bytes) -> bool:
+    """Whether a value's first bytes are the beginning of a block that nothing in them contradicts."""
+    for read in (lz4_block, snappy_block):
+        try:
+            read(window, BLOCK_MAX)
+        except Broken as broken:
+            if broken.cut and broken.made not in window:
+                return True
+    return False
+
+
 def _block(form: str, read: Callable[[bytes, int], bytes], value: bytes) -> Iterator[tuple[str, bytes]]:
     try:
         made = read(value, BLOCK_MAX)
     except Broken as broken:
         made = broken.made
-    if len(made) >= MATCHED_MIN:
+    if len(made) >= MATCHED_MIN and made not in value:  # else it is one literal, which stands there as it is
         yield form, made

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from governance.errors import Rejected
 
@@ -53,39 +54,46 @@ def unfolded_offset(data: bytes, folded_offset: int) -> int:
     return at
 
 
+class Spans(NamedTuple):
+    """Which of the needle's bytes each spelled byte holds bits of, and which of them begin or end with it."""
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    whole_from: tuple[int, ...]
+    whole_to: tuple[int, ...]
+
+
 class Spelling:
     """One way to write a needle, folded, and which of the needle's bytes each folded byte stands for."""
 
-    __slots__ = ("_ends", "_size", "_starts", "folded", "form", "needle")
+    __slots__ = ("_size", "_spans", "folded", "form", "needle")
 
-    def __init__(self, needle: int, form: str, spelled: bytes, spans: "Spans", size: int) -> None:
+    def __init__(self, needle: int, form: str, spelled: bytes, spans: Spans, size: int) -> None:
         self.needle = needle
         self.form = form
         self.folded = fold(spelled)
         self._size = size
-        self._starts, self._ends = spans
+        self._spans = spans
         if len(self.folded) < len(spelled):
             kept = [at for at, byte in enumerate(spelled) if byte not in _DROPPED]
-            self._starts, self._ends = (tuple(side[at] for at in kept) for side in spans)
+            self._spans = Spans(*(tuple(side[at] for at in kept) for side in spans))
 
     def span(self, start: int, end: int) -> int:
         """How many of the needle's bytes the folded bytes from `start` to before `end` stand for, with what folding took
         from around them."""
+        _, _, whole_from, whole_to = self._spans
         if self.form != "text":
-            return self._ends[end - 1] - self._starts[start]
-        first = self._ends[start - 1] if start else 0
-        return (self._starts[end] if end < len(self._starts) else self._size) - first
+            return whole_to[end - 1] - whole_from[start]
+        first = whole_to[start - 1] if start else 0
+        return (whole_from[end] if end < len(whole_from) else self._size) - first
 
     def anchors(self) -> Sequence[int]:
         """Starts of anchors: whoever holds any 16 bytes of the needle in a row, so spelled, holds an anchor whole."""
-        return _anchors(_ANCHOR[self.form], self._starts, self._ends, self._size)
+        return _anchors(_ANCHOR[self.form], self._spans.starts, self._spans.ends, self._size)
 
     def anchor(self, start: int) -> bytes:
         """The anchor that begins there."""
         return self.folded[start : start + _ANCHOR[self.form]]
-
-
-Spans = tuple[tuple[int, ...], tuple[int, ...]]  # from where and to where in the needle each spelled byte stands for
 
 
 @lru_cache(4096)
@@ -130,43 +138,39 @@ def _texts(value: bytes) -> Iterator[tuple[str, bytes, Spans]]:
                 starts += [at] * len(as_spelled)
                 ends += [end] * len(as_spelled)
                 at = end
-            yield "text", b"".join(spelled), (tuple(starts), tuple(ends))
+            yield "text", b"".join(spelled), Spans(*(tuple(side) for side in (starts, ends, starts, ends)))
 
 
 def _coded(value: bytes) -> Iterator[tuple[str, bytes, Spans]]:
-    for cased in (value, *_other_cases(value)):
-        if len(cased) != len(value):
-            continue  # a letter whose other case is longer
-        yield "hex", cased.hex().encode(), _hex_spans(len(value))
-        for before in range(3):
-            # Characters at the ends also hold bits of what is around the value.
-            first, after = -(-8 * before // 6), 8 * (before + len(value)) // 6
-            coded = base64.b64encode(bytes(before) + cased)[first:after]
-            yield "base64", coded, _base64_spans(before, first, after)
-
-
-def _other_cases(value: bytes) -> tuple[bytes, bytes]:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return value.lower(), value.upper()
-    return text.lower().encode(), text.upper().encode()
+    # As it is: what was lower-cased first is found once the base64 or hex is decoded.
+    yield "hex", value.hex().encode(), _hex_spans(len(value))
+    for before in range(3):
+        # Characters at the ends also hold bits of what is around the value.
+        first, after = -(-8 * before // 6), 8 * (before + len(value)) // 6
+        yield "base64", base64.b64encode(bytes(before) + value)[first:after], _base64_spans(before, first, after)
 
 
 @lru_cache(256)
 def _plain_spans(size: int) -> Spans:
-    return tuple(range(size)), tuple(range(1, size + 1))
+    starts, ends = tuple(range(size)), tuple(range(1, size + 1))
+    return Spans(starts, ends, starts, ends)
 
 
 @lru_cache(256)
 def _hex_spans(size: int) -> Spans:
-    # A byte begins with its first digit and ends with its second.
-    return tuple((at + 1) // 2 for at in range(2 * size)), tuple((at + 1) // 2 for at in range(2 * size))
+    return _bit_spans(4, 0, range(2 * size))
 
 
 @lru_cache(1024)
 def _base64_spans(before: int, first: int, after: int) -> Spans:
-    return (
-        tuple(-(-6 * at // 8) - before for at in range(first, after)),
-        tuple(6 * (at + 1) // 8 - before for at in range(first, after)),
+    return _bit_spans(6, before, range(first, after))
+
+
+def _bit_spans(bits: int, before: int, characters: range) -> Spans:
+    """For characters that hold so many bits each, of which those of `before` bytes aren't the needle's."""
+    return Spans(
+        tuple(bits * at // 8 - before for at in characters),
+        tuple(-(-bits * (at + 1) // 8) - before for at in characters),
+        tuple(-(-bits * at // 8) - before for at in characters),
+        tuple(bits * (at + 1) // 8 - before for at in characters),
     )

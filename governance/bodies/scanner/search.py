@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from governance.bodies.scanner import files, formats, postgres_sql, process, redis_live
+from governance.bodies.scanner import decode, files, formats, postgres_sql, process, redis_live
 from governance.bodies.scanner.automaton import Automaton
 from governance.bodies.scanner.files import File
 from governance.bodies.scanner.needles import Needle
@@ -163,8 +163,9 @@ class Search:
             with files.opened(path) as file:
                 self._files += 1
                 self._file(file, self.place(place), place)
+                within = self.place(place)
                 for value in formats.values(file, path):
-                    self._value(value, self.place(place))
+                    self._value(value, within)
         except OSError as error:
             self.not_read(place, f"can't be read: {error.strerror or error}")
 
@@ -180,6 +181,8 @@ class Search:
         stream.close()
 
     def _value(self, value: Value, place: Place) -> None:
+        if value.seen is Seen.WHOLE and decode.is_printed(value.data) and not decode.is_run(value.data):
+            return
         stream = Stream(place, forms=(value.form,), offset=value.offset, nested=True)
         match value.seen:
             case Seen.NOT:

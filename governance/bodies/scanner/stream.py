@@ -76,6 +76,7 @@ class Stream:
         self._running: list[_Running] = []
         self._plain: Stream | None = None
         self._plain_to = 0
+        self._block: bytearray | None = None
         self._joined: dict[str, Stream] = {}
         self._joined_to = 0
         self._crowded = False
@@ -94,6 +95,9 @@ class Stream:
     def close(self) -> None:
         """Nothing follows."""
         self._look(last=True)
+        if self._block is not None:
+            for form, made in magic.block_without_head(bytes(self._block)):
+                self._nest(form, 0, made)
         for running in self._running:
             running.close()
         for layer in (self._plain, *self._joined.values()):
@@ -133,6 +137,13 @@ class Stream:
         self._running = [running for running in self._running if not running.over]
         if self._whole and self._base == 0 and not before:
             self.value(window, 0, last=last)
+            if not last and magic.block_may_go_on(window):
+                self._block = bytearray()
+        if self._block is not None:
+            self._block += window[before:]
+            if len(self._block) > magic.BLOCK_MAX:
+                self.place.unread(f"may be an LZ4 or Snappy block of more than {magic.BLOCK_MAX} bytes: not decoded")
+                self._block = None
         heads, keys = magic.heads(window)
         for start, end, head in heads:
             if end > before:
@@ -237,11 +248,13 @@ class Stream:
                 continue
             first = first or start
             text = window[start:end]
-            pieces += (self._short(each, start, "hex") for each in decode.hex_bytes(text))
-            if not decode.is_id(text):
+            an_id = decode.is_id(text)
+            if an_id or end - start > decode.HEX_MIN:  # a letter or two may stand before the digits
+                pieces += [self._short(each, start, "hex") for each in decode.hex_bytes(text)]
+            if not an_id:
                 pieces.append(self._short(decode.base64_bytes(text), start, "base64"))
                 if end - start >= _OTHER_PHASES_FROM:
-                    pieces += (decode.base64_bytes(text[phase:]) for phase in (1, 2, 3))
+                    pieces += [decode.base64_bytes(text[phase:]) for phase in (1, 2, 3)]
         if pieces:
             self._nest("base64", first, _BETWEEN.join(pieces), whole=False)
 
