@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,7 @@ def probe(
         trace=trace,
         cases=only(only_) if only_ else run.Options().cases,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it still ends what it started
     with _progress() as progress:
         if gateway is None:
             result = asyncio.run(run.probe_own(options, workers=workers, keep=keep, progress=progress))

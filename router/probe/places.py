@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from governance.bodies.scanner import files
+from governance.bodies.scanner import files, process
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.report import Unread
 from governance.bodies.scanner.search import Search
@@ -15,6 +15,7 @@ from router.probe.target import Target
 
 Progress = Callable[[int, int | None, str], None]
 _QUIET_S = 1.0
+_SHARED_S = 15.0
 _CLOSED = "can't be read"
 _SERVERS = ("PostgreSQL", "Redis")  # as the scanner names one that it doesn't reach
 _NOTHING_RESTS = "a socket: not read"
@@ -87,7 +88,21 @@ def _files(search: Search, target: Target, when: str) -> None:
         for pid in target.pids:
             search.process(pid)
     if target.since is not None:
-        search.shared_places(target.since)
+        _shared(search, target.look, target.since)
+
+
+def _shared(search: Search, looked: Sequence[Path], since: float) -> None:
+    """Shared memory, temp folders and core dump places: everybody's, so bounded, and what is left over is told."""
+    until = time.monotonic() + _SHARED_S
+    seen: set[tuple[int, int]] = set()
+    for folder in process.shared_places():
+        for path in files.walk(folder, search.not_read, seen=seen, since=since):
+            if any(path.is_relative_to(each) for each in looked):
+                continue
+            if time.monotonic() > until:
+                search.not_read(str(folder), f"others wrote more there than is read in {_SHARED_S:.0f} seconds")
+                break
+            search.file(path, str(path))
 
 
 def _fatal(gap: Unread, target: Target, when: str) -> bool:
