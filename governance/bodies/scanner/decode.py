@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from html.entities import html5
 
-RUN_MIN = 24  # characters of base64 or hex in a row that are worth decoding: 16 bytes and a little
+RUN_MIN = 22  # characters of base64 or hex in a row that are worth decoding: 16 bytes, `=` aside
 HEX_MIN = 32
 _RUN = bytes(65 if chr(code) in "+/-_\r\n" or (code < 128 and chr(code).isalnum()) else 32 for code in range(256))
 _TEXT = bytes(code for code in range(256) if code >= 32 or chr(code) in "\t\n\f\r\x1b")

@@ -80,9 +80,10 @@ class Spelling:
 
     def span(self, start: int, end: int) -> int:
         """How many of the needle's bytes the folded bytes from `start` to before `end` stand for, with what folding took
-        from around them."""
+        from around them. A byte of which base64 shows some bits alone counts: the ends of a fragment share a character
+        with what is beside it, or with nothing."""
         _, _, whole_from, whole_to = self._spans
-        if self.form != "text":
+        if self.form == "hex":
             return whole_to[end - 1] - whole_from[start]
         first = whole_to[start - 1] if start else 0
         return (whole_from[end] if end < len(whole_from) else self._size) - first
