@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from governance.bodies.scanner.control_encodings import Encoding
+from governance.bodies.scanner.files import READ_SIZE
 from governance.bodies.scanner.search import Search
 
 Planted = Sequence[tuple[Encoding, bytes]]
@@ -80,6 +81,28 @@ class JsonLog(_Local):
                 log.write(
                     json.dumps({"time": f"2026-01-01T00:00:{number:02}Z", "event": "planted", "detail": text}) + "\n"
                 )
+
+
+@dataclass
+class TwoReads(_Local):
+    """Files read in two pieces that meet within the value."""
+
+    async def plant(self, values: Planted) -> None:
+        for number, (_, data) in enumerate(values):
+            # The needle itself lies in the last half of what is written.
+            before = READ_SIZE - len(data) * 3 // 4
+            (self.folder / f"{number}.bin").write_bytes(b". " * (before // 2) + b"."[: before % 2] + data)
+
+
+@dataclass
+class Link(_Local):
+    """Where symbolic links lead; bytes that are no text in base64, as no name holds a NUL."""
+
+    async def plant(self, values: Planted) -> None:
+        for number, (encoding, data) in enumerate(values):
+            (self.folder / str(number)).symlink_to(
+                base64.b64encode(data).decode() if encoding.binary else data.decode()
+            )
 
 
 @dataclass
@@ -188,6 +211,8 @@ def local_sinks(folder: Path) -> list[Sink]:
     return [
         _Local(folder, "file"),
         JsonLog(folder, "log of JSON lines"),
+        TwoReads(folder, "file over two reads", takes_headless=False),
+        Link(folder, "symbolic link"),
         DeletedFile(folder, "deleted file that is open"),
         CoreDump(folder, "core dump", takes_headless=False),
         Sqlite(folder, "SQLite row"),

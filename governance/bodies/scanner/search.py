@@ -85,7 +85,9 @@ class Search:
         place = self.place(str(path))
         if path.is_symlink():
             with suppress(FileNotFoundError):
-                self._beside(f"{place.name}: where it leads", os.fsencode(path.readlink()))
+                self._beside(
+                    f"{place.name}: where it leads", os.readlink(os.fsencode(path))
+                )  # as it is: a Path drops `//`
         elif path.is_dir():
             self._attributes(path, place.name)
 

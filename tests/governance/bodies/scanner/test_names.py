@@ -38,6 +38,14 @@ def link_in_base64(folder: Path) -> None:
     (folder / "link").symlink_to(base64.b64encode(TEXT.encode()).decode())
 
 
+def link_with_slashes(folder: Path) -> None:
+    (folder / "link").symlink_to("data:" + base64.b64encode(b"\xff" * 9 + TEXT.encode("utf-16")).decode())
+
+
+def link_that_is_no_path(folder: Path) -> None:
+    (folder / "link").symlink_to("/" + "a" * 300 + TEXT)
+
+
 def second_name(folder: Path) -> None:
     (folder / "a").write_text("the content of both")
     os.link(folder / "a", folder / TEXT)
@@ -60,7 +68,18 @@ def attribute_of_a_folder(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "plant",
-    [file, empty_folder, link, link_in_base64, second_name, attribute, attribute_name, attribute_of_a_folder],
+    [
+        file,
+        empty_folder,
+        link,
+        link_in_base64,
+        link_with_slashes,
+        link_that_is_no_path,
+        second_name,
+        attribute,
+        attribute_name,
+        attribute_of_a_folder,
+    ],
 )
 def test_it_is_found_and_not_told(plant: Callable[[Path], None], tmp_path: Path) -> None:
     assert looked(tmp_path).findings == []

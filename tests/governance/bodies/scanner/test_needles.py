@@ -41,6 +41,14 @@ def test_base64_of_nothing_but_16_bytes_is_found(start: int) -> None:
     assert matched(base64.b64encode(fragment[:13])) == []
 
 
+@pytest.mark.parametrize("start", range(len(NEEDLE) - MATCHED_MIN + 1))
+def test_base32_of_any_16_bytes_is_found(start: int) -> None:
+    fragment = NEEDLE[start : start + MATCHED_MIN]
+    for coded in (base64.b32encode(b"x" * (start % 5) + fragment), base64.b32encode(fragment).lower()):
+        assert [(form, size >= MATCHED_MIN) for form, size in matched(b'"' + coded + b'"')] == [("base32", True)]
+    assert matched(base64.b32encode(fragment[:13])) == []
+
+
 def test_all_of_a_needle_counts_as_all_of_it() -> None:
     assert matched(NEEDLE) == [("text", len(NEEDLE))]
     assert matched(NEEDLE.upper().replace(b" ", b"\r\n  ")) == [("text", len(NEEDLE))]
