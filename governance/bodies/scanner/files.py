@@ -99,7 +99,8 @@ def walk(
                 told(str(folder), _why(error))
         elif stat.S_ISLNK(mode.st_mode):
             target = Path(os.path.realpath(folder))
-            if since is None and not target.is_relative_to(whole) and os.path.exists(target):  # a target may be no path
+            there = os.path.exists(target)  # noqa: PTH110  a Path raises for a name that is too long to be one
+            if since is None and not target.is_relative_to(whole) and there:
                 told(str(folder), "a symbolic link to a place outside: not followed")
         elif not stat.S_ISREG(mode.st_mode):
             if since is None:

@@ -85,9 +85,8 @@ class Search:
         place = self.place(str(path))
         if path.is_symlink():
             with suppress(FileNotFoundError):
-                self._beside(
-                    f"{place.name}: where it leads", os.readlink(os.fsencode(path))
-                )  # as it is: a Path drops `//`
+                target = os.readlink(os.fsencode(path))  # noqa: PTH115  as it is: a Path drops `//`
+                self._beside(f"{place.name}: where it leads", target)
         elif path.is_dir():
             self._attributes(path, place.name)
 
