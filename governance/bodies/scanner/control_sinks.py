@@ -71,6 +71,18 @@ class Elsewhere(_Local):
 
 
 @dataclass
+class Link(Elsewhere):
+    """Where symbolic links lead; bytes that are no text in base64, as no name holds a NUL.
+    A confined process can't make any."""
+
+    async def plant(self, values: Planted) -> None:
+        for number, (encoding, data) in enumerate(values):
+            (self.folder / str(number)).symlink_to(
+                base64.b64encode(data).decode() if encoding.binary else data.decode()
+            )
+
+
+@dataclass
 class JsonLog(_Local):
     """A line of JSON each; bytes that are no text come as base64, as a log would have them."""
 
@@ -92,17 +104,6 @@ class TwoReads(_Local):
             # The needle itself lies in the last half of what is written.
             before = READ_SIZE - len(data) * 3 // 4
             (self.folder / f"{number}.bin").write_bytes(b". " * (before // 2) + b"."[: before % 2] + data)
-
-
-@dataclass
-class Link(_Local):
-    """Where symbolic links lead; bytes that are no text in base64, as no name holds a NUL."""
-
-    async def plant(self, values: Planted) -> None:
-        for number, (encoding, data) in enumerate(values):
-            (self.folder / str(number)).symlink_to(
-                base64.b64encode(data).decode() if encoding.binary else data.decode()
-            )
 
 
 @dataclass
@@ -212,7 +213,6 @@ def local_sinks(folder: Path) -> list[Sink]:
         _Local(folder, "file"),
         JsonLog(folder, "log of JSON lines"),
         TwoReads(folder, "file over two reads", takes_headless=False),
-        Link(folder, "symbolic link"),
         DeletedFile(folder, "deleted file that is open"),
         CoreDump(folder, "core dump", takes_headless=False),
         Sqlite(folder, "SQLite row"),
@@ -228,9 +228,10 @@ def local_sinks(folder: Path) -> list[Sink]:
 
 
 def shared_sinks() -> list[Sink]:
-    """Places that all programs of a machine share."""
+    """Places that all programs of a machine share, and what a confined process can't make."""
     shared = Path("/dev/shm")  # noqa: S108  the place itself is meant
     return [
         Elsewhere(Path(tempfile.gettempdir()), "temporary file"),
+        Link(Path(tempfile.gettempdir()), "symbolic link"),
         *([Elsewhere(shared, "shared memory")] if shared.is_dir() else []),
     ]

@@ -9,7 +9,7 @@ import pytest
 from governance.bodies.scanner import automaton, control, decode, formats, magic, needles, process, search, stream
 from governance.bodies.scanner.control import Control, positive_control
 from governance.bodies.scanner.control_encodings import ENCODINGS
-from governance.bodies.scanner.control_sinks import local_sinks, shared_sinks
+from governance.bodies.scanner.control_sinks import Link, Sink, local_sinks, shared_sinks
 from tests.services.postgres import Postgres
 from tests.services.redis import redis_server
 
@@ -57,9 +57,10 @@ async def test_every_sink_of_the_servers(
 
 
 async def one_sink(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Control:
-    monkeypatch.setattr(
-        control, "local_sinks", lambda folder: [sink for sink in local_sinks(folder) if sink.name in names]
-    )
+    def sinks(folder: Path) -> list[Sink]:
+        return [sink for sink in (*local_sinks(folder), Link(folder, "symbolic link")) if sink.name in names]
+
+    monkeypatch.setattr(control, "local_sinks", sinks)
     return await positive_control(folder, shared=False)
 
 
