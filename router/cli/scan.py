@@ -37,11 +37,11 @@ def scan(
     needles = [needle for file in needle_file for needle in _needles(file, needles_per_line)]
     if not needles:
         fail("No needle: the needle files are empty.", Exit.USAGE)
-    for path in paths:
-        if not path.exists():
-            fail(f"{path} doesn't exist.", Exit.USAGE)
     with _shown(not as_json) as told:
         search = Search(needles, progress=told)
+        for path in paths:
+            if not path.exists():
+                fail(f"{search.shown(str(path))} doesn't exist.", Exit.USAGE)
         for path in paths:
             search.path(path)
     report = search.report()

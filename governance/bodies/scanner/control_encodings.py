@@ -145,6 +145,16 @@ def snappy_frames(text: bytes) -> bytes:
     return b"\xff\x06\0\0sNaPpY" + chunks
 
 
+def _of_16_bytes(text: bytes) -> bytes:
+    """What is left where a needle was cut off on both sides."""
+    needle = text.rpartition(b"|xx")[2]
+    return (needle.rpartition(b"yy")[0] or needle)[10:26]
+
+
+def _numbers(form: str, between: str) -> Callable[[bytes], bytes]:
+    return lambda text: between.join(form % byte for byte in text).encode()
+
+
 def _text(name: str, write: Callable[[bytes], bytes]) -> Encoding:
     return Encoding(name, write, binary=False)
 
@@ -175,6 +185,15 @@ ENCODINGS = (
     _text("hex, upper case", lambda text: text.hex().upper().encode()),
     _text("hex, spaced", lambda text: text.hex(" ").encode()),
     _text("hex of PostgreSQL", lambda text: b"\\x" + text.hex().encode()),
+    _text("base32", base64.b32encode),
+    _text("\\ooo escapes", _numbers("\\%03o", "")),
+    _text("%u escapes", _each("%%u%04X")),
+    _text("byte list of Node", lambda text: json.dumps({"type": "Buffer", "data": list(text)}).encode()),
+    _text("byte list of Go", lambda text: b"[" + _numbers("%d", " ")(text) + b"]"),
+    _text("byte list of C", _numbers("0x%02x", ", ")),
+    _text("hex with colons", lambda text: text.hex(":").encode()),
+    _text("16 bytes of it", _of_16_bytes),
+    _text("base64 of 16 bytes of it", lambda text: base64.b64encode(_of_16_bytes(text))),
     _text("streamed in pieces", _stream),
     Encoding("gzip", gzip.compress),
     Encoding("zlib", zlib.compress),

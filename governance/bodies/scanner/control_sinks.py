@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from governance.bodies.scanner.control_encodings import Encoding
+from governance.bodies.scanner.files import READ_SIZE
 from governance.bodies.scanner.search import Search
 
 Planted = Sequence[tuple[Encoding, bytes]]
@@ -70,6 +71,18 @@ class Elsewhere(_Local):
 
 
 @dataclass
+class Link(Elsewhere):
+    """Where symbolic links lead; bytes that are no text in base64, as no name holds a NUL.
+    A confined process can't make any."""
+
+    async def plant(self, values: Planted) -> None:
+        for number, (encoding, data) in enumerate(values):
+            (self.folder / str(number)).symlink_to(
+                base64.b64encode(data).decode() if encoding.binary else data.decode()
+            )
+
+
+@dataclass
 class JsonLog(_Local):
     """A line of JSON each; bytes that are no text come as base64, as a log would have them."""
 
@@ -80,6 +93,17 @@ class JsonLog(_Local):
                 log.write(
                     json.dumps({"time": f"2026-01-01T00:00:{number:02}Z", "event": "planted", "detail": text}) + "\n"
                 )
+
+
+@dataclass
+class TwoReads(_Local):
+    """Files read in two pieces that meet within the value."""
+
+    async def plant(self, values: Planted) -> None:
+        for number, (_, data) in enumerate(values):
+            # The needle itself lies in the last half of what is written.
+            before = READ_SIZE - len(data) * 3 // 4
+            (self.folder / f"{number}.bin").write_bytes(b". " * (before // 2) + b"."[: before % 2] + data)
 
 
 @dataclass
@@ -188,6 +212,7 @@ def local_sinks(folder: Path) -> list[Sink]:
     return [
         _Local(folder, "file"),
         JsonLog(folder, "log of JSON lines"),
+        TwoReads(folder, "file over two reads", takes_headless=False),
         DeletedFile(folder, "deleted file that is open"),
         CoreDump(folder, "core dump", takes_headless=False),
         Sqlite(folder, "SQLite row"),
@@ -203,9 +228,10 @@ def local_sinks(folder: Path) -> list[Sink]:
 
 
 def shared_sinks() -> list[Sink]:
-    """Places that all programs of a machine share."""
+    """Places that all programs of a machine share, and what a confined process can't make."""
     shared = Path("/dev/shm")  # noqa: S108  the place itself is meant
     return [
         Elsewhere(Path(tempfile.gettempdir()), "temporary file"),
+        Link(Path(tempfile.gettempdir()), "symbolic link"),
         *([Elsewhere(shared, "shared memory")] if shared.is_dir() else []),
     ]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from html.entities import html5
 
-RUN_MIN = 24  # characters of base64 or hex in a row that are worth decoding: 16 bytes and a little
+RUN_MIN = 22  # characters of base64 or hex in a row that are worth decoding: 16 bytes, `=` aside
 HEX_MIN = 32
 _RUN = bytes(65 if chr(code) in "+/-_\r\n" or (code < 128 and chr(code).isalnum()) else 32 for code in range(256))
 _TEXT = bytes(code for code in range(256) if code >= 32 or chr(code) in "\t\n\f\r\x1b")
@@ -19,15 +19,17 @@ _HEX_RUN = bytes(65 if chr(code) in "0123456789abcdefABCDEF\r\n" else 32 for cod
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _HEX = re.compile(rb"[0-9a-fA-F\r\n]{%d,}" % HEX_MIN)
 _SIMPLE = {b'\\"': b'"', b"\\n": b"\n", b"\\t": b"\t", b"\\r": b"\r", b"\\/": b"/"}
+_NUMBERED = (b"\\u", b"\\x", b"\\U", b"\\0", b"\\1", b"\\2", b"\\3")
 _ESCAPED = re.compile(
-    rb"\\[\\]*(?:u([dD][89abAB]..)\\+u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))",
+    rb"\\[\\]*(?:u([dD][89abAB]..)\\+u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|([0-3][0-7]{2}))",
     re.DOTALL,
 )
+_PERCENT_UNITS = re.compile(rb"(?:%u[0-9a-fA-F]{4})+")
 _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*")
 _ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
 _CUT = re.compile(
-    rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,12})$"
+    rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:u[0-9a-fA-F]{0,3}|[0-9a-fA-F])?|&[#a-zA-Z0-9]{0,12})$"
 )
 _SHORT_VALUE = re.compile(rb'\s{0,9}:\s{0,9}"((?:[^"\\]|\\.){0,48})"', re.DOTALL)
 
@@ -38,9 +40,18 @@ def unescaped(data: bytes) -> bytes:
         for escape, character in _SIMPLE.items():
             if escape in data:
                 data = data.replace(escape, character)
-        if b"\\u" in data or b"\\x" in data or b"\\U" in data:
+        if any(escape in data for escape in _NUMBERED):
             data = _ESCAPED.sub(_code_point, data)
     if b"%" in data:
+        if b"%u" in data:  # JavaScript's `escape`
+            data = _PERCENT_UNITS.sub(
+                lambda found: (
+                    bytes.fromhex(found[0].replace(b"%u", b"").decode())
+                    .decode("utf-16-be", "replace")
+                    .encode("utf-8", "replace")
+                ),
+                data,
+            )
         data = _PERCENT.sub(lambda found: bytes.fromhex(found[0].replace(b"%", b"").decode()), data)
     if b"&" in data:
         data = _ENTITY.sub(_entity, data)
@@ -65,9 +76,11 @@ def _code_point(found: re.Match[bytes]) -> bytes:
     try:
         if high:
             return bytes.fromhex((high + low).decode()).decode("utf-16-be").encode()
-        unit, byte, *rest = single
+        unit, byte, *rest, octal = single
         if byte:
             return bytes((int(byte, 16),))
+        if octal:
+            return bytes((int(octal, 8),))
         return chr(int(unit or rest[0] or rest[1], 16)).encode("utf-8", "replace")
     except (ValueError, OverflowError):  # no character has that number
         return found[0]

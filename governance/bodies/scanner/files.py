@@ -1,5 +1,6 @@
 """Reads files without hanging and without changing them: their bytes in order, and what in a folder is none."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ _KINDS = {
     stat.S_IFBLK: "a device: not read",
     stat.S_IFCHR: "a device: not read",
 }
+_NO_ATTRIBUTES = (errno.ENOTSUP, errno.ENOENT, errno.ENODATA)  # no such thing there, or gone meanwhile
 Told = Callable[[str, str], None]  # place, why it was not read
 
 
@@ -63,9 +65,17 @@ def opened(path: Path) -> Iterator[File]:
         os.close(descriptor)
 
 
-def walk(root: Path, told: Told, *, seen: set[tuple[int, int]], since: float | None = None) -> Iterator[Path]:
+def walk(
+    root: Path,
+    told: Told,
+    *,
+    seen: set[tuple[int, int]],
+    since: float | None = None,
+    named: Callable[[Path], None] = lambda path: None,
+) -> Iterator[Path]:
     """Every regular file below, each once however many names it has. Symbolic links aren't followed: one that leads
-    outside is told. With `since`, files that didn't change from then on are left out, and what isn't a file isn't told."""
+    outside is told. With `since`, files that didn't change from then on are left out, and what isn't a file isn't told.
+    `named` gets every name, of whatever kind, that changed since."""
     whole = root.resolve()
     folders = [whole]
     while folders:
@@ -75,6 +85,9 @@ def walk(root: Path, told: Told, *, seen: set[tuple[int, int]], since: float | N
         except OSError as error:
             told(str(folder), _why(error))
             continue
+        changed = since is None or max(mode.st_mtime, mode.st_ctime) >= since
+        if changed:
+            named(folder)
         if stat.S_ISDIR(mode.st_mode):
             if (mode.st_dev, mode.st_ino) in seen:
                 continue
@@ -86,14 +99,27 @@ def walk(root: Path, told: Told, *, seen: set[tuple[int, int]], since: float | N
                 told(str(folder), _why(error))
         elif stat.S_ISLNK(mode.st_mode):
             target = Path(os.path.realpath(folder))
-            if since is None and not target.is_relative_to(whole) and target.exists():
+            there = os.path.exists(target)  # noqa: PTH110  a Path raises for a name that is too long to be one
+            if since is None and not target.is_relative_to(whole) and there:
                 told(str(folder), "a symbolic link to a place outside: not followed")
         elif not stat.S_ISREG(mode.st_mode):
             if since is None:
                 told(str(folder), _KINDS.get(stat.S_IFMT(mode.st_mode), "not a file: not read"))
-        elif (mode.st_dev, mode.st_ino) not in seen and (since is None or max(mode.st_mtime, mode.st_ctime) >= since):
+        elif (mode.st_dev, mode.st_ino) not in seen and changed:
             seen.add((mode.st_dev, mode.st_ino))
             yield folder
+
+
+def attributes(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, value) of each extended attribute that one may read. Raises OSError where there are some that one may not."""
+    try:
+        names = os.listxattr(path)
+    except OSError as error:
+        if error.errno in _NO_ATTRIBUTES:
+            return
+        raise
+    for name in names:
+        yield name, os.getxattr(path, name)
 
 
 def _why(error: OSError) -> str:

@@ -18,7 +18,7 @@ FOLDED_MIN = 10  # of those, at least so many that folding keeps
 _DROPPED = b"\0\t\n\v\f\r \\+-="  # `+` stands for a space in URLs, so `-`, its twin in base64url, goes as well
 _FOLDED = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_", b"abcdefghijklmnopqrstuvwxyz/")
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_ANCHOR = {"text": 8, "hex": 16, "base64": 10}  # folded bytes: half of what MATCHED_MIN makes, or less
+_ANCHOR = {"text": 8, "hex": 16, "base64": 10, "base32": 12}  # folded bytes: half of what MATCHED_MIN makes, or less
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,10 @@ class Spelling:
 
     def span(self, start: int, end: int) -> int:
         """How many of the needle's bytes the folded bytes from `start` to before `end` stand for, with what folding took
-        from around them."""
+        from around them. A byte of which base64 or base32 shows some bits alone counts: the ends of a fragment share a character
+        with what is beside it, or with nothing."""
         _, _, whole_from, whole_to = self._spans
-        if self.form != "text":
+        if self.form == "hex":
             return whole_to[end - 1] - whole_from[start]
         first = whole_to[start - 1] if start else 0
         return (whole_from[end] if end < len(whole_from) else self._size) - first
@@ -148,6 +149,9 @@ def _coded(value: bytes) -> Iterator[tuple[str, bytes, Spans]]:
         # Characters at the ends also hold bits of what is around the value.
         first, after = -(-8 * before // 6), 8 * (before + len(value)) // 6
         yield "base64", base64.b64encode(bytes(before) + value)[first:after], _base64_spans(before, first, after)
+    for before in range(5):
+        first, after = -(-8 * before // 5), 8 * (before + len(value)) // 5
+        yield "base32", base64.b32encode(bytes(before) + value)[first:after], _base32_spans(before, first, after)
 
 
 @lru_cache(256)
@@ -164,6 +168,11 @@ def _hex_spans(size: int) -> Spans:
 @lru_cache(1024)
 def _base64_spans(before: int, first: int, after: int) -> Spans:
     return _bit_spans(6, before, range(first, after))
+
+
+@lru_cache(1024)
+def _base32_spans(before: int, first: int, after: int) -> Spans:
+    return _bit_spans(5, before, range(first, after))
 
 
 def _bit_spans(bits: int, before: int, characters: range) -> Spans:

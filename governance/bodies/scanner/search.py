@@ -1,5 +1,6 @@
 """A search: everything that came to rest at the given places is looked through for needles."""
 
+import os
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from governance.bodies.scanner import decode, files, formats, postgres_sql, process, redis_live
 from governance.bodies.scanner.automaton import Automaton
 from governance.bodies.scanner.files import File
+from governance.bodies.scanner.names import Names
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.report import Finding, Report, Unread
 from governance.bodies.scanner.stream import Place, Stream
@@ -31,6 +33,7 @@ class Search:
         self._unread: dict[tuple[str, str], Unread] = {}
         self._seen: set[tuple[int, int]] = set()
         self._bytes_read = self._files = 0
+        self._names = Names(needles, self._automaton, self._named)
         self._begun = time.monotonic()
 
     def again(self) -> "Search":
@@ -38,33 +41,66 @@ class Search:
         return Search(self._needles, progress=self._progress, automaton=self._automaton)
 
     def place(self, name: str) -> Place:
-        """Where what is found or can't be read is told under this name."""
+        """Where what is found or can't be read is told under this name, which is searched itself."""
+        shown = self._names.shown(name)
 
         def found(needle: int, offset: int | None, form: str, matched: int) -> None:
-            key = (needle, name, form)
-            known = self._findings.get(key)
-            if known is None:
-                self._findings[key] = Finding(self._needles[needle].name, name, offset, form, matched)
-            elif matched > known.matched:
-                known.matched = matched
+            self._found(needle, shown, offset, form, matched)
 
-        return Place(name, self._automaton, found, lambda why: self.not_read(name, why))
+        return Place(shown, self._automaton, found, lambda why: self.not_read(shown, why))
+
+    def _found(self, needle: int, place: str, offset: int | None, form: str, matched: int) -> None:
+        known = self._findings.get(key := (needle, place, form))
+        if known is None:
+            self._findings[key] = Finding(self._needles[needle].name, place, offset, form, matched)
+        elif matched > known.matched:
+            known.matched = matched
+
+    def _named(self, needle: int, place: str, form: str, matched: int) -> None:
+        self._found(needle, place, None, form, matched)
+
+    def shown(self, name: str) -> str:
+        """A place's name as it may be told: parts that hold a needle say so instead."""
+        return self._names.shown(name)
 
     def not_read(self, place: str, why: str) -> None:
         """Record a gap."""
+        place = self._names.shown(place)
         self._unread.setdefault((place, why), Unread(place, why))
 
     def bytes(self, data: Data, place: str) -> None:
         """Look through bytes that the caller has."""
-        self._count(len(data), None, place)
         stream = Stream(self.place(place))
+        self._count(len(data), None, stream.place.name)
         stream.feed(data)
         stream.close()
 
     def path(self, path: Path) -> None:
-        """Look through a file, or a folder with all below it: every file's bytes, and what its format hides."""
-        for file in files.walk(path, self.not_read, seen=self._seen):
+        """Look through a file, or a folder with all below it: every file's bytes, what its format hides, and names."""
+        for file in files.walk(path, self.not_read, seen=self._seen, named=self.name):
             self.file(file, str(file))
+
+    def name(self, path: Path) -> None:
+        """Look through what a file, folder or link is called, where a link leads, and a folder's extended attributes."""
+        place = self.place(str(path))
+        if path.is_symlink():
+            with suppress(FileNotFoundError):
+                target = os.readlink(os.fsencode(path))  # noqa: PTH115  as it is: a Path drops `//`
+                self._beside(f"{place.name}: where it leads", target)
+        elif path.is_dir():
+            self._attributes(path, place.name)
+
+    def _attributes(self, path: Path, place: str) -> None:
+        try:
+            for name, value in files.attributes(path):
+                self._beside(f"{place}: extended attribute {name}", value)
+        except OSError as error:
+            self.not_read(f"{place}: extended attributes", f"can't be read: {error.strerror or error}")
+
+    def _beside(self, place: str, data: Data) -> None:
+        stream = Stream(self.place(place), offset=None)
+        stream.feed(data)
+        stream.close()
 
     def process(self, pid: int) -> None:
         """Look through what a process and its children hold open or mapped, and what they were started with."""
@@ -96,7 +132,7 @@ class Search:
         """Look through shared memory, temporary folders and where crashes are kept; with `since` (seconds of the Unix clock)
         only what changed from then on."""
         for folder in process.shared_places():
-            for file in files.walk(folder, self.not_read, seen=self._seen, since=since):
+            for file in files.walk(folder, self.not_read, seen=self._seen, since=since, named=self.name):
                 self.file(file, str(file))
 
     async def postgres(self, url: str) -> None:
@@ -162,14 +198,15 @@ class Search:
         try:
             with files.opened(path) as file:
                 self._files += 1
-                self._file(file, self.place(place), place)
+                self._file(file, self.place(place))
                 within = self.place(place)
                 for value in formats.values(file, path):
                     self._value(value, within)
+                self._attributes(path, place)
         except OSError as error:
             self.not_read(place, f"can't be read: {error.strerror or error}")
 
-    def _file(self, file: File, place: Place, name: str) -> None:
+    def _file(self, file: File, place: Place) -> None:
         stream, at = Stream(place), 0
         for offset, piece in file.pieces():
             if offset != at:  # behind a hole
@@ -177,7 +214,7 @@ class Search:
                 stream = Stream(place, offset=offset, whole=False)
             stream.feed(piece)
             at = offset + len(piece)
-            self._count(len(piece), file.size, name)
+            self._count(len(piece), file.size, place.name)
         stream.close()
 
     def _value(self, value: Value, place: Place) -> None:

@@ -5,7 +5,7 @@ Memory is bounded: a window and an overlap per layer, and a bound on how many de
 
 from collections.abc import Callable
 
-from governance.bodies.scanner import decode, magic
+from governance.bodies.scanner import byte_lists, decode, magic
 from governance.bodies.scanner.automaton import Automaton, Match
 from governance.bodies.scanner.frames import ZipEntry
 from governance.bodies.scanner.inflate import Decoder
@@ -150,6 +150,7 @@ class Stream:
                 self._run(head.make(), window, start, weak=head.weak)
         if not self._unescape(window, last):
             self._runs(window, before, last)
+            self._lists(window, before)
         self._join(window, keys)
 
     def value(self, value: bytes, at: int, *, last: bool = True, any_end: bool = False) -> None:
@@ -257,6 +258,11 @@ class Stream:
                     pieces += [decode.base64_bytes(text[phase:]) for phase in (1, 2, 3)]
         if pieces:
             self._nest("base64", first, _BETWEEN.join(pieces), whole=False)
+
+    def _lists(self, window: bytes, before: int) -> None:
+        for start, end, value in byte_lists.written(window):
+            if end > before:
+                self._nest("byte list", start, value)
 
     def _short(self, value: bytes, start: int, form: str) -> bytes:
         if len(value) >= MATCHED_MIN + 2 and not decode.is_printed(value):

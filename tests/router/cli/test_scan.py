@@ -56,6 +56,35 @@ def test_gaps_are_told_and_a_scan_of_nothing_is_void(tmp_path: Path, needle_file
     assert scan(folder)[0] == 2
 
 
+@pytest.mark.parametrize(
+    "name", [NEEDLE, f"log-{NEEDLE.lower()}.txt", base64.urlsafe_b64encode(NEEDLE.encode()).decode()]
+)
+def test_a_needle_in_a_path_is_found_and_not_printed(name: str, tmp_path: Path, needle_file: Path) -> None:
+    folder = tmp_path / "rest" / name / "below"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("hello")
+    (folder / "again").write_text(NEEDLE)
+    (folder / "file").chmod(0)
+    os.mkfifo(folder / "pipe")
+    for arguments in ((), ("--json",)):
+        code, shown = scan(tmp_path / "rest", "--needle-file", needle_file, *arguments)
+        assert code == 1 and name not in shown and name.encode().hex() not in shown
+    found = {(each["place"], each["form"].split()[0]) for each in json.loads(shown)["findings"]}
+    masked = f"{tmp_path}/rest/[a name that holds needle]"
+    assert found == {(masked, "name"), (f"{masked}/below/again", "text")}
+    assert f"{masked}/below/pipe" in {each["place"] for each in json.loads(shown)["unread"]}
+    code, shown = scan(tmp_path / "none" / name, "--needle-file", needle_file)
+    assert code == 2 and name not in shown
+
+
+def test_a_needle_over_a_slash_is_not_printed_either(tmp_path: Path, needle_file: Path) -> None:
+    (tmp_path / "rest" / NEEDLE[:14]).mkdir(parents=True)
+    (tmp_path / "rest" / NEEDLE[:14] / NEEDLE[14:]).touch()
+    needle_file.write_text(NEEDLE[:14] + "/" + NEEDLE[14:])
+    code, shown = scan(tmp_path / "rest", "--needle-file", needle_file)
+    assert code == 1 and NEEDLE[14:] not in shown
+
+
 def test_needles_of_many_files_and_lines(tmp_path: Path, needle_file: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_text("0123456789 another one\n\n" + NEEDLE[::-1] + "\n")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from governance.bodies.scanner import automaton, control, decode, formats, magic, needles, process, stream
+from governance.bodies.scanner import automaton, control, decode, formats, magic, needles, process, search, stream
 from governance.bodies.scanner.control import Control, positive_control
 from governance.bodies.scanner.control_encodings import ENCODINGS
-from governance.bodies.scanner.control_sinks import local_sinks, shared_sinks
+from governance.bodies.scanner.control_sinks import Link, Sink, local_sinks, shared_sinks
 from tests.services.postgres import Postgres
 from tests.services.redis import redis_server
 
@@ -57,9 +57,10 @@ async def test_every_sink_of_the_servers(
 
 
 async def one_sink(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Control:
-    monkeypatch.setattr(
-        control, "local_sinks", lambda folder: [sink for sink in local_sinks(folder) if sink.name in names]
-    )
+    def sinks(folder: Path) -> list[Sink]:
+        return [sink for sink in (*local_sinks(folder), Link(folder, "symbolic link")) if sink.name in names]
+
+    monkeypatch.setattr(control, "local_sinks", sinks)
     return await positive_control(folder, shared=False)
 
 
@@ -112,6 +113,27 @@ async def test_it_misses_what_a_format_hides(sink: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(formats, "values", lambda file, path: ())
     result = await one_sink(tmp_path, monkeypatch, sink)
     assert f"brotli in {sink}" in result.missed
+
+
+@pytest.mark.parametrize(
+    "module, part, instead, sink, missed",
+    [
+        (stream, "OVERLAP", 1, "file over two reads", {"16 bytes of it"}),
+        (stream.byte_lists, "written", lambda data: (), "file", {"byte list of Node", "byte list of Go"}),
+        (automaton, "MATCHED_MIN", 24, "file", {"16 bytes of it", "base64 of 16 bytes of it"}),
+        (search.os, "readlink", lambda path: b"", "symbolic link", {"UTF-8", "gzip", "base32"}),
+    ],
+    ids=("overlap", "byte lists", "fragments", "links"),
+)
+async def test_it_misses_what_is_searched_less_closely(
+    module: object, part: str, instead: object, sink: str, missed: set[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    result = await one_sink(tmp_path / "whole", monkeypatch, sink)
+    assert result.found_all
+    monkeypatch.setattr(module, part, instead)
+    result = await one_sink(tmp_path / "less", monkeypatch, sink)
+    assert {f"{each} in {sink}" for each in missed} <= set(result.missed)
 
 
 async def test_it_misses_a_file_that_only_a_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from governance.bodies.scanner.automaton import Automaton
 from governance.bodies.scanner.needles import MATCHED_MIN, Needle
+from governance.bodies.scanner.search import Search
 from governance.errors import Rejected
 
 NEEDLE = b"Kanarie-7f3b9c2d8e1a4f60-Xyz with spaces, and_more"
@@ -27,6 +28,25 @@ def test_every_fragment_of_16_bytes_is_found_and_none_of_13(start: int) -> None:
         coded = base64.b64encode(b"." * before + NEEDLE[start : start + MATCHED_MIN + 2])
         if start + MATCHED_MIN + 2 <= len(NEEDLE):
             assert any(form == "base64" for form, _ in matched(coded))
+
+
+@pytest.mark.parametrize("start", range(len(NEEDLE) - MATCHED_MIN + 1))
+def test_base64_of_nothing_but_16_bytes_is_found(start: int) -> None:
+    fragment = NEEDLE[start : start + MATCHED_MIN]
+    for coded in (base64.b64encode(fragment), base64.urlsafe_b64encode(fragment).rstrip(b"=")):
+        assert [(form, size >= MATCHED_MIN) for form, size in matched(b'"' + coded + b'"')] == [("base64", True)]
+        search = Search([Needle("n", NEEDLE)])
+        search.bytes(b'"' + base64.b64encode(fragment.upper()) + b'"', "here")
+        assert [each.form for each in search.report().findings] == ["base64 > text"]
+    assert matched(base64.b64encode(fragment[:13])) == []
+
+
+@pytest.mark.parametrize("start", range(len(NEEDLE) - MATCHED_MIN + 1))
+def test_base32_of_any_16_bytes_is_found(start: int) -> None:
+    fragment = NEEDLE[start : start + MATCHED_MIN]
+    for coded in (base64.b32encode(b"x" * (start % 5) + fragment), base64.b32encode(fragment).lower()):
+        assert [(form, size >= MATCHED_MIN) for form, size in matched(b'"' + coded + b'"')] == [("base32", True)]
+    assert matched(base64.b32encode(fragment[:13])) == []
 
 
 def test_all_of_a_needle_counts_as_all_of_it() -> None:
