@@ -22,7 +22,7 @@ def result(**changes: Any) -> Result:
         "verdict": Verdict.CLEAN, "reasons": (), "started": datetime(2026, 3, 1, tzinfo=UTC),
         "ended": datetime(2026, 3, 1, 0, 0, 42, tzinfo=UTC), "target": "http://127.0.0.1:4000", "version": "1.0",
         "program": "ab" * 32, "cases": 3, "outcomes": {"answered": 2, "refused": 1}, "carried": {"openai": True},
-        "canaries": 9, "control": Control(7, ()), "findings": (), "unread": (), "seen_by_others": {},
+        "canaries": 9, "control": Control(7, (), 9, ("seed",)), "findings": (), "unread": (), "seen_by_others": {},
         "bytes_read": 5 * 2**20, "files": 4,
     }  # fmt: skip
     return Result(**{**made, **changes})
@@ -41,7 +41,8 @@ def test_the_exit_code_says_the_verdict_and_json_is_one_object(
     done = CliRunner().invoke(app, ["probe", "--json"])
     assert done.exit_code == code
     told = json.loads(done.stdout)
-    assert told["verdict"] == verdict and told["seconds"] == 42.0 and told["control"] == {"planted": 7, "missed": []}
+    assert told["verdict"] == verdict and told["seconds"] == 42.0 and told["control"]["planted"] == 7
+    assert told["control"]["seeded"] == 9 and told["control"]["seeded_missed"] == ["seed"]
     assert told["findings"][0]["canary"] == FOUND.canary
 
 
