@@ -60,7 +60,9 @@ class Options:
     scratch: Path | None = None
 
 
-async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, progress: Progress = silent) -> Result:
+async def probe_own(
+    options: Options, *, workers: int = 1, keep: bool = False, settles_s: float = 0.0, progress: Progress = silent
+) -> Result:
     """Probe this program in a scratch home: while it runs, and after it has stopped.
 
     `keep` leaves the home where it is. Raises NotStarted, ConfigurationError.
@@ -83,7 +85,7 @@ async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, p
         target = instance.target(await instance.keys(), options.redis, since if options.shared else None)
         run = _Run(target, cases, upstream, progress)
         await run.send()
-        await settled(target.look, 0.0, _QUIET_S)
+        await settled(target.look, settles_s, _QUIET_S)
         places = await run.places(stack, options.scratch)
         await places.look(target, RUNNING)
         instance.stop()

@@ -50,7 +50,7 @@ async def test_our_own_service_keeps_nothing_and_says_what_that_rests_on() -> No
 
 
 async def probe(toy: Toy) -> Result:
-    return await run.probe_target(toy.target(), TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=2.0)
+    return await run.probe_target(toy.target(), TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=0)
 
 
 async def test_a_gateway_that_keeps_nothing_is_clean(toy: Toy) -> None:
@@ -75,6 +75,13 @@ async def test_each_leak_is_found_at_its_place_with_what_leaked(toy: Toy) -> Non
     assert canaries(at(result, toy.home / "printed.log")) == {
         f"{wire}/header user-agent/metadata/header user-agent" for wire in ("openai", "anthropic")
     }
+
+
+@pytest.mark.parametrize("toy", [("late-log",)], indirect=True)
+async def test_a_buffer_that_is_written_late_is_waited_for(toy: Toy) -> None:
+    options = replace(TOY, cases=only(["chat/good", "messages/good"]))
+    result = await run.probe_target(toy.target(), options, upstream_port=toy.upstream_port, settles_s=4.0)
+    assert "chat/good/prompt/content" in canaries(at(result, toy.home / "late.log"))
 
 
 @pytest.mark.parametrize("toy", [("redirects",)], indirect=True)
