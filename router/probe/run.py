@@ -75,7 +75,7 @@ async def probe_own(
         instance = await stack.enter_async_context(
             own.instance(port, workers=workers, postgres=options.postgres, redis=options.redis, keep=keep)
         )
-        trace = Trace(gateway_port=instance.port, upstream_port=port) if options.trace else None
+        trace = Trace(gateway=("127.0.0.1", instance.port), upstream_port=port) if options.trace else None
         progress("start", 0, None)
         instance.start(trace.command if trace else (), trace.pass_fds if trace else ())
         if trace:
@@ -88,6 +88,8 @@ async def probe_own(
         await settled(target.look, settles_s, _QUIET_S)
         places = await run.places(stack, options.scratch)
         await places.look(target, RUNNING)
+        if trace:
+            trace.check(target.pids)
         instance.stop()
         if trace:
             trace.end()
@@ -124,7 +126,7 @@ async def probe_target(
         control = await _control(options, progress)
         trace = None
         if options.trace:
-            trace = Trace(gateway_port=_port(target.url), upstream_port=upstream_port)
+            trace = Trace(gateway=_address(target.url), upstream_port=upstream_port)
             trace.attach(target.pids)
             stack.callback(trace.end)
         run = _Run(target, cases, upstream, progress)
@@ -132,6 +134,7 @@ async def probe_target(
         await settled(target.look, settles_s, _QUIET_S)
         places = await run.places(stack, options.scratch)
         if trace:
+            trace.check(target.pids)
             trace.end()
             places.bytes(trace.kept(), target, RUNNING)
         await places.look(replace(target, look=(*target.look, *options.postgres_data)), RUNNING)
@@ -181,7 +184,7 @@ class _Run:
         control = replace(control, seeded=len(self._seeds.names), seeded_missed=places.seeded_missed)
         verdict, reasons = judge(
             control=control, carried=carried, findings=places.findings, unread=unread, traced=traced,
-            named_bytes=places.named_bytes,
+            named_bytes=places.named_bytes, unfollowed=trace.unfollowed if trace else (),
         )  # fmt: skip
         return Result(
             verdict=verdict,
@@ -241,6 +244,6 @@ async def _control(options: Options, progress: Progress) -> Control:
     return Control(found.planted, tuple(found.missed))
 
 
-def _port(url: str) -> int:
+def _address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

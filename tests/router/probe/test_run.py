@@ -1,6 +1,7 @@
 """Whole runs: our own service is clean; a gateway that leaks is caught, each leak with its place and origin; and void runs."""
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,22 @@ async def test_each_leak_is_found_at_its_place_with_what_leaked(toy: Toy) -> Non
     assert canaries(at(result, toy.home / "printed.log")) == {
         f"{wire}/header user-agent/metadata/header user-agent" for wire in ("openai", "anthropic")
     }
+
+
+async def test_a_traced_gateway_answers_its_callers_and_writes_nothing_else(toy: Toy) -> None:
+    options = replace(TOY, trace=True, cases=only(["chat/good", "messages/good"]))
+    result = await run.probe_target(toy.target(), options, upstream_port=toy.upstream_port, settles_s=0)
+    assert (result.verdict, result.reasons) == (Verdict.CLEAN, ())
+    assert result.traced is not None and {each.name for each in result.traced} == {"callers", "upstream"}
+
+
+async def test_a_trace_of_a_process_that_answers_nobody_is_void(toy: Toy) -> None:
+    options = replace(TOY, trace=True, cases=only(["chat/good", "messages/good"]))
+    with subprocess.Popen(["sleep", "60"]) as other:
+        target = replace(toy.target(), pids=(other.pid,))
+        result = await run.probe_target(target, options, upstream_port=toy.upstream_port, settles_s=0)
+        other.kill()
+    assert result.verdict is Verdict.VOID and ["no canary on its way" in each for each in result.reasons] == [True]
 
 
 @pytest.mark.parametrize("toy", [("late-log",)], indirect=True)
