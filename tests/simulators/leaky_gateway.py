@@ -91,9 +91,10 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("upstream")
     parser.add_argument("leaks", nargs="*")
+    parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
     assert set(given.leaks) <= set(LEAKS)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), make(given.home, given.upstream, frozenset(given.leaks)))
+    server = ThreadingHTTPServer(("127.0.0.1", given.port), make(given.home, given.upstream, frozenset(given.leaks)))
     server.handle_error = lambda request, address: None  # type: ignore[method-assign]  it would print a traceback
     print(server.server_address[1], flush=True)
     server.serve_forever()
