@@ -51,6 +51,14 @@ def probe(
     shared_places: Annotated[
         bool, typer.Option(help="Look at /dev/shm, temp folders and core dump places, at what changed since the start.")
     ] = True,
+    settle: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds to wait after the last request for what is written late; gateway: 10, own instance: 0.",
+            min=0.0,
+            max=3600.0,
+        ),
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Follow write calls with strace.")] = False,
     only_: Annotated[list[str] | None, typer.Option("--only", help="Only cases whose name holds this.")] = None,
     as_json: Json = False,
@@ -69,7 +77,9 @@ def probe(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it still ends what it started
     with _progress() as progress:
         if gateway is None:
-            result = asyncio.run(run.probe_own(options, workers=workers, keep=keep, progress=progress))
+            result = asyncio.run(
+                run.probe_own(options, workers=workers, keep=keep, settles_s=settle or 0.0, progress=progress)
+            )
         else:
             if upstream_port is None:
                 raise ConfigurationError("--gateway needs --upstream-port: where the gateway's upstream was set to.")
@@ -88,8 +98,12 @@ def probe(
                 postgres=(postgres,) if postgres else (),
                 redis=(redis,) if redis else (),
             )
-            result = asyncio.run(run.probe_target(target, options, upstream_port=upstream_port, progress=progress))
-    _record(result)
+            settles_s = run.SETTLES_S if settle is None else settle
+            result = asyncio.run(
+                run.probe_target(target, options, upstream_port=upstream_port, settles_s=settles_s, progress=progress)
+            )
+    if gateway is None:  # what is known of another's gateway is no evidence about ours
+        _record(result, sample=bool(only_))
     if as_json:
         print_json(result.as_json())
     else:
@@ -127,12 +141,12 @@ def _headers(given: list[str]) -> Headers:
     return tuple((name.strip().encode(), value.strip().encode()) for name, _, value in pairs)
 
 
-def _record(result: Result) -> None:
+def _record(result: Result, *, sample: bool) -> None:
     """Leave evidence in the operator's own home, where there is one."""
 
     async def leave(settings: Settings) -> None:
         async with opened(settings):
-            await evidence.record(result)
+            await evidence.record(result, sample=sample)
 
     try:
         settings = Settings.load()

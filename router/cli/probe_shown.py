@@ -45,6 +45,8 @@ def _facts(result: Result) -> dict[str, str]:
     return {
         "positive control": f"{control.planted - len(control.missed)} of {control.planted} found"
         + (f"; missed: {'; '.join(control.missed[:_NAMES_MAX])}" if control.missed else ""),
+        "seeds of this run": f"{control.seeded - len(control.seeded_missed)} of {control.seeded} found"
+        + (f"; missed: {'; '.join(control.seeded_missed[:_NAMES_MAX])}" if control.seeded_missed else ""),
         "cases": f"{result.cases}: " + ", ".join(f"{count} {what}" for what, count in result.outcomes.items()),
         "carried a completion": carried or "-",
         "canaries": f"{result.canaries}",

@@ -4,8 +4,11 @@ from governance import events
 from router.probe.result import Result
 
 
-async def record(result: Result) -> None:
-    """One event `bodies:probe:clean|leak|void`, signed where the keys are open."""
+async def record(result: Result, *, sample: bool) -> None:
+    """One event `bodies:probe:clean|leak|void` of a run on this program, signed where the keys are open.
+
+    `sample` says that not all cases were sent: clean is then clean for some of them.
+    """
     await events.emit_async(
         f"bodies:probe:{result.verdict}",
         {
@@ -13,6 +16,7 @@ async def record(result: Result) -> None:
             "seconds": round(result.seconds),
             "version": result.version,
             "program": result.program,
+            "sample": sample,
             "cases": result.cases,
             "canaries": result.canaries,
             "planted": result.control.planted,

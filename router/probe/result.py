@@ -49,10 +49,13 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What was planted in every encoding and sink, and what of it the search didn't find."""
+    """What was planted in every encoding and sink, and what of it the scanner didn't find; what was `seeded` in the places
+    of the run itself, and what of that its own search didn't find."""
 
     planted: int
     missed: tuple[str, ...]
+    seeded: int = 0
+    seeded_missed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,12 @@ def _kind(outcome: Outcome) -> str:
 
 def judge(
     *, control: Control, carried: Mapping[str, bool], findings: Sequence[Found], unread: Sequence[Gap],
-    traced: Sequence[Descriptor], bytes_read: int,
+    traced: Sequence[Descriptor], named_bytes: int, unfollowed: Sequence[str] = (),
 ) -> tuple[Verdict, tuple[str, ...]]:  # fmt: skip
-    """The verdict, and a sentence for each reason that it isn't clean."""
+    """The verdict, and a sentence for each reason that it isn't clean.
+
+    `named_bytes` were read of what was named as the gateway's; `unfollowed` says what a trace didn't see.
+    """
     void = []
     if control.missed:
         void.append(
@@ -117,6 +123,13 @@ def judge(
         )
     if not control.planted:
         void.append("There was no positive control.")
+    if control.seeded_missed:
+        void.append(
+            f"The search of this run missed {len(control.seeded_missed)} of {control.seeded} that were seeded in its own"
+            " places."
+        )
+    if not control.seeded:
+        void.append("Nothing was seeded in the places of this run.")
     if not carried:
         void.append("No case was sent that asks for a completion.")
     void += [
@@ -124,8 +137,11 @@ def judge(
         for wire, done in carried.items()
         if not done
     ]
-    if not bytes_read:
-        void.append("Nothing could be searched: name the places where the gateway's bytes come to rest.")
+    if not named_bytes:
+        void.append(
+            "Nothing of the gateway's could be searched: name files, logs, processes or stores where its bytes come to rest."
+        )
+    void += unfollowed
     void += [f"{gap.place} could not be searched: {gap.why}." for gap in unread if gap.fatal]
     leaks = []
     if findings:

@@ -1,5 +1,6 @@
 """One run: positive control, cases, search, verdict. Against a gateway that runs already, or against this program."""
 
+import asyncio
 import shutil
 import tempfile
 import time
@@ -21,13 +22,15 @@ from router.probe.cases.matrix import matrix
 from router.probe.places import RUNNING, STOPPED, Places, settled
 from router.probe.result import Control, Gap, Result, judge, outcomes
 from router.probe.scratch_databases import scratch_databases
+from router.probe.seeds import Seeds
 from router.probe.sender import Outcome, Sender
 from router.probe.target import Target
 from router.probe.trace import Trace
 from router.probe.upstream.server import Upstream, running
 
 _OWN_HANG_S = 4.0
-_SETTLES_S = 10.0
+SETTLES_S = 10.0  # for a gateway that isn't ours: its buffers are nobody's to flush
+_QUIET_S = 10.0
 Keep = Callable[[str], bool]
 
 
@@ -57,7 +60,9 @@ class Options:
     scratch: Path | None = None
 
 
-async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, progress: Progress = silent) -> Result:
+async def probe_own(
+    options: Options, *, workers: int = 1, keep: bool = False, settles_s: float = 0.0, progress: Progress = silent
+) -> Result:
     """Probe this program in a scratch home: while it runs, and after it has stopped.
 
     `keep` leaves the home where it is. Raises NotStarted, ConfigurationError.
@@ -70,7 +75,7 @@ async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, p
         instance = await stack.enter_async_context(
             own.instance(port, workers=workers, postgres=options.postgres, redis=options.redis, keep=keep)
         )
-        trace = Trace(gateway_port=instance.port, upstream_port=port) if options.trace else None
+        trace = Trace(gateway=("127.0.0.1", instance.port), upstream_port=port) if options.trace else None
         progress("start", 0, None)
         instance.start(trace.command if trace else (), trace.pass_fds if trace else ())
         if trace:
@@ -80,9 +85,11 @@ async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, p
         target = instance.target(await instance.keys(), options.redis, since if options.shared else None)
         run = _Run(target, cases, upstream, progress)
         await run.send()
-        await settled(target.look, _SETTLES_S)
-        places = run.places()
+        await settled(target.look, settles_s, _QUIET_S)
+        places = await run.places(stack, options.scratch)
         await places.look(target, RUNNING)
+        if trace:
+            trace.check(target.pids)
         instance.stop()
         if trace:
             trace.end()
@@ -92,11 +99,12 @@ async def probe_own(options: Options, *, workers: int = 1, keep: bool = False, p
 
 
 async def probe_target(
-    target: Target, options: Options, *, upstream_port: int, hang_s: float = 15.0, settles_s: float = _SETTLES_S,
+    target: Target, options: Options, *, upstream_port: int, hang_s: float = 15.0, settles_s: float = SETTLES_S,
     progress: Progress = silent,
 ) -> Result:  # fmt: skip
     """Probe a gateway that runs already and whose upstream is `http://127.0.0.1:upstream_port`, on which this listens.
 
+    It waits `settles_s` after the last request, for what is written late.
     Raises ConfigurationError where the port is taken, or a place to search doesn't exist.
     """
     begun = clock.now()
@@ -118,14 +126,15 @@ async def probe_target(
         control = await _control(options, progress)
         trace = None
         if options.trace:
-            trace = Trace(gateway_port=_port(target.url), upstream_port=upstream_port)
+            trace = Trace(gateway=_address(target.url), upstream_port=upstream_port)
             trace.attach(target.pids)
             stack.callback(trace.end)
         run = _Run(target, cases, upstream, progress)
         await run.send()
-        await settled(target.look, settles_s)
-        places = run.places()
+        await settled(target.look, settles_s, _QUIET_S)
+        places = await run.places(stack, options.scratch)
         if trace:
+            trace.check(target.pids)
             trace.end()
             places.bytes(trace.kept(), target, RUNNING)
         await places.look(replace(target, look=(*target.look, *options.postgres_data)), RUNNING)
@@ -155,11 +164,13 @@ class _Run:
 
         await sender.send_all(self._cases, done)
 
-    def places(self) -> Places:
+    async def places(self, stack: AsyncExitStack, scratch: Path | None) -> Places:
         """Every canary was made when its request was built or answered: now they are all known."""
+        self._seeds = await asyncio.to_thread(Seeds, scratch)
+        stack.callback(self._seeds.end)
         canaries = [canary for case in self._cases for canary in case.marks]
         self._progress("search", 0, None)
-        return Places(canaries, lambda done, total, place: self._progress("search", done, total))
+        return Places(canaries, self._seeds, lambda done, total, place: self._progress("search", done, total))
 
     def result(
         self, begun: datetime, control: Control, places: Places, trace: Trace | None, kept: Path | None = None
@@ -170,9 +181,10 @@ class _Run:
             *(Gap(name, "strace showed a write in part") for name in sorted(trace.cut if trace else ())),
         )
         carried = self._carried()
+        control = replace(control, seeded=len(self._seeds.names), seeded_missed=places.seeded_missed)
         verdict, reasons = judge(
             control=control, carried=carried, findings=places.findings, unread=unread, traced=traced,
-            bytes_read=places.bytes_read,
+            named_bytes=places.named_bytes, unfollowed=trace.unfollowed if trace else (),
         )  # fmt: skip
         return Result(
             verdict=verdict,
@@ -232,6 +244,6 @@ async def _control(options: Options, progress: Progress) -> Control:
     return Control(found.planted, tuple(found.missed))
 
 
-def _port(url: str) -> int:
+def _address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

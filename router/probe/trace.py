@@ -7,11 +7,14 @@ search of the files themselves covers those.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
+from governance.bodies.scanner import process
 from governance.errors import ConfigurationError
 from router.probe import trace_lines
 from router.probe.canaries import PATTERN
@@ -26,7 +29,8 @@ _ASIDE = "-DDD"  # strace runs in a session of its own: the program keeps its pr
 class Trace:
     """Made before the program starts (`command` goes before its own), or `attach`ed to running processes."""
 
-    def __init__(self, *, gateway_port: int, upstream_port: int) -> None:
+    def __init__(self, *, gateway: tuple[str, int], upstream_port: int) -> None:
+        """`gateway` is the host and port at which it is asked; the upstream is on 127.0.0.1. Raises ConfigurationError."""
         found = shutil.which("strace")
         if found is None:
             raise ConfigurationError("strace is missing: install the package strace, or leave --trace out.")
@@ -36,7 +40,9 @@ class Trace:
             found, _ASIDE, "-f", "-yy", "-qq", "-s", str(_SHOWN_BYTES), "-e", "signal=none",
             "-e", f"trace={','.join(trace_lines.CALLS)}", "-o", f"/proc/self/fd/{self._write_end}",
         )  # fmt: skip
-        self._ours = gateway_port, upstream_port
+        self._gateway = _addresses(*gateway)
+        self._upstream = "127.0.0.1", upstream_port
+        self._lost = 0
         self._writes: Counter[str] = Counter()
         self._kept: dict[str, bytearray] = defaultdict(bytearray)
         self._kept_bytes = 0
@@ -46,10 +52,12 @@ class Trace:
         self._reader.start()
 
     def attach(self, pids: Sequence[int]) -> None:
-        """Follow running processes and what they start. Raises ConfigurationError where this user may not."""
+        """Follow running processes, what they have started and what they start.
+
+        Raises ConfigurationError where this user may not."""
         command = [
             *(part for part in self.command if part != _ASIDE),
-            *(word for pid in pids for word in ("-p", str(pid))),
+            *(word for pid in _families(pids) for word in ("-p", str(pid))),
         ]
         self._strace = subprocess.Popen(command, pass_fds=self.pass_fds, stderr=subprocess.PIPE)  # noqa: S603
         self.started()
@@ -64,6 +72,21 @@ class Trace:
     def started(self) -> None:
         """Whoever writes has the pipe's end now."""
         os.close(self._write_end)
+
+    def check(self, pids: Sequence[int]) -> None:
+        """Whether strace follows every thread of these processes and of their children still: to be asked before `end`."""
+        tracers = [tracer for pid in _families(pids) for tracer in _tracers(pid)]
+        self._lost += tracers.count(0) or (not tracers)
+
+    @property
+    def unfollowed(self) -> tuple[str, ...]:
+        """Why it says nothing that it saw no leak."""
+        why = []
+        if self._lost:
+            why.append(f"strace didn't follow {self._lost} of the gateway's threads to the end.")
+        if not self._writes[_CALLERS]:
+            why.append("strace saw no canary on its way to the caller: it didn't follow who answers, or can't read it.")
+        return tuple(why)
 
     def end(self) -> None:
         """Stop following; a program that strace started has ended by now."""
@@ -104,12 +127,11 @@ class Trace:
         self._kept_bytes += len(written.data)
 
     def _name(self, target: str) -> str:
-        """Sockets of callers and upstream are one each: ports of the other end say nothing."""
-        own, peer = trace_lines.ports(target)
-        gateway, upstream = self._ours
-        if own == gateway:
+        """Sockets of callers and upstream are one each."""
+        own, peer = trace_lines.ends(target)
+        if own in self._gateway:
             return _CALLERS
-        return _UPSTREAM if peer == upstream else target
+        return _UPSTREAM if peer == self._upstream else target
 
     def _kind(self, name: str) -> str:
         return "socket" if self._expected(name) else trace_lines.kind(name)
@@ -121,3 +143,30 @@ class Trace:
 
 _CALLERS = "callers"
 _UPSTREAM = "upstream"
+
+
+def _addresses(host: str, port: int) -> frozenset[trace_lines.Address]:
+    """Every address that the name stands for."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise ConfigurationError(f"The gateway's host {host} has no address.") from None
+    return frozenset((trace_lines.host(str(each[4][0])), port) for each in found)
+
+
+def _families(pids: Sequence[int]) -> list[int]:
+    """With all that descend from them, each once."""
+    return list(dict.fromkeys(each for pid in pids for each in process.family(pid)))
+
+
+def _tracers(pid: int) -> list[int]:
+    """Who traces each of its threads; 0 is nobody. What has ended isn't told."""
+    found = []
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:
+            continue
+        if fields["State"].strip()[0] not in "ZX":
+            found.append(int(fields["TracerPid"]))
+    return found

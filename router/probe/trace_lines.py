@@ -1,15 +1,24 @@
 """Reads strace's lines: which bytes a process wrote to which descriptor. Pure; made for `-f -yy` (strace(1))."""
 
 import codecs
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
 
-CALLS: Final = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg")
+_SHOWN: Final = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "vmsplice")
+# The kernel copies, and strace shows no byte: their target was written, in what is called a write in part.
+_COPY_TO_FIRST: Final = ("sendfile",)
+_COPY_TO_SECOND: Final = ("splice", "copy_file_range")
+CALLS: Final = (*_SHOWN, *_COPY_TO_FIRST, *_COPY_TO_SECOND)
 # `12  write(3</path>, "…", 5) = 5`; without a process id where one alone is traced.
 _CALL = re.compile(rb"^(?:\[pid\s+)?(?:\d+\]?\s+)?(\w+)\((\d+)<(.*?)>(?:\(deleted\))?, (.*)$", re.DOTALL)
+_SECOND = re.compile(rb"(?:NULL|\[[^\]]*\]), \d+<(.*?)>(?:\(deleted\))?, ", re.DOTALL)
 _TEXT = re.compile(rb'"((?:[^"\\]|\\.)*)"(\.\.\.)?', re.DOTALL)
 _TCP = re.compile(r"^TCP(?:v6)?:\[(.*?)(?:->(.*))?\]$")
+
+
+Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +33,12 @@ class Written:
 def read(line: bytes) -> Written | None:
     """The write that a line shows; None for every other line, resumed ones included: their bytes came at the start."""
     found = _CALL.match(line)
-    if found is None or found[1].decode("ascii", "replace") not in CALLS:
+    call = found[1].decode("ascii", "replace") if found is not None else ""
+    if found is None or call not in CALLS:
         return None
+    if call not in _SHOWN:
+        second = _SECOND.match(found[4]) if call in _COPY_TO_SECOND else None
+        return Written((second or found)[1 if second else 3].decode("utf-8", "replace"), b"", True)
     pieces, cut = [], False
     for text in _TEXT.finditer(found[4]):
         pieces.append(unescaped(text[1]))
@@ -49,14 +62,24 @@ def kind(target: str) -> str:
     return "device" if target.startswith("/dev/") and not target.startswith("/dev/shm/") else "file"  # noqa: S108
 
 
-def ports(target: str) -> tuple[int | None, int | None]:
-    """Own port and the peer's of a TCP socket."""
+def ends(target: str) -> tuple[Address | None, Address | None]:
+    """Own address and the peer's of a TCP socket."""
     found = _TCP.match(target)
     if found is None:
         return None, None
-    return _port(found[1]), _port(found[2])
+    return _address(found[1]), _address(found[2])
 
 
-def _port(address: str | None) -> int | None:
-    text = (address or "").rpartition(":")[2]
-    return int(text) if text.isdigit() else None
+def host(text: str) -> str:
+    """An address in the one way in which it is compared: an IPv4 address mapped into IPv6 is that IPv4 address."""
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _address(text: str | None) -> Address | None:
+    name, _, port = (text or "").rpartition(":")
+    try:
+        return host(name.strip("[]")), int(port)
+    except ValueError:
+        return None

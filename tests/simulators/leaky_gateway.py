@@ -1,7 +1,8 @@
 """A gateway that leaks on demand, as gateways do: what the probe must find. `python -m tests.simulators.leaky_gateway`.
 
 Leaks: `gzip-log` (each body into a compressed log), `error-rows` (an upstream's error text in SQLite), `temp-files`
-(bodies spooled and left), `printed-heads` (the user agent on standard output), `redirects` (followed with the prompt).
+(bodies spooled and left), `printed-heads` (the user agent on standard output), `redirects` (followed with the prompt),
+`late-log` (bodies in a buffer that is written three seconds after the last).
 """
 
 import argparse
@@ -14,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-LEAKS = ("gzip-log", "error-rows", "temp-files", "printed-heads", "redirects")
+LEAKS = ("gzip-log", "error-rows", "temp-files", "printed-heads", "redirects", "late-log")
 _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 
 
@@ -24,6 +25,12 @@ def make(home: Path, upstream: str, leaks: frozenset[str]) -> type[BaseHTTPReque
     rows = sqlite3.connect(home / "gateway.db", check_same_thread=False, isolation_level=None)
     rows.execute("PRAGMA journal_mode=WAL")
     rows.execute("CREATE TABLE IF NOT EXISTS usage (path TEXT, status INTEGER, error TEXT)")
+
+    late: list[bytes] = []
+    timers: list[threading.Timer] = []
+
+    def flush() -> None:
+        (home / "late.log").write_bytes(b"\n".join(late))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -36,6 +43,12 @@ def make(home: Path, upstream: str, leaks: frozenset[str]) -> type[BaseHTTPReque
                     log.flush()
                 if "printed-heads" in leaks:
                     print("request by", self.headers.get("user-agent"), flush=True)
+                if "late-log" in leaks:
+                    late.append(body)
+                    for timer in timers:
+                        timer.cancel()
+                    timers[:] = [threading.Timer(3.0, flush)]
+                    timers[0].start()
             if "temp-files" in leaks:
                 with tempfile.NamedTemporaryFile(dir=home, prefix="spool-", delete=False) as spool:
                     spool.write(body)
@@ -78,9 +91,10 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("upstream")
     parser.add_argument("leaks", nargs="*")
+    parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
     assert set(given.leaks) <= set(LEAKS)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), make(given.home, given.upstream, frozenset(given.leaks)))
+    server = ThreadingHTTPServer(("127.0.0.1", given.port), make(given.home, given.upstream, frozenset(given.leaks)))
     server.handle_error = lambda request, address: None  # type: ignore[method-assign]  it would print a traceback
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -1,8 +1,12 @@
 """Which cases the running service is sent, and how a run is kept: a leak is one whatever else failed, places are short."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from governance.bodies.probe_run import Verdict
 from router.app import own_probe
@@ -15,6 +19,8 @@ from router.probe.result import Result as Probed
 from router.probe.result import Verdict as Probe
 from router.providers.probe_catalog import model_id, probe_catalog
 from router.surface import Dialect, Endpoint
+from tests.router.probe.conftest import few_sinks as few_sinks  # for every test here
+from tests.services.valueapi import free_port
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 URL = "postgresql+asyncpg://app:s3cret@db/valueapi"
@@ -62,6 +68,46 @@ def test_a_leak_is_one_also_where_the_run_shows_nothing_else() -> None:
     assert kept.verdict is Verdict.LEAK and kept.findings == ("chat/good/prompt/text in home/log/debug.log (text)",)
     void = own_probe._result(replace(CLEAN, verdict=Probe.VOID, reasons=("One.", "Two.")), RUNNING)
     assert (void.verdict, void.why) == (Verdict.VOID, "One. Two.")
+
+
+@pytest.mark.parametrize("leaks, verdict", [(("temp-files",), Verdict.LEAK), ((), Verdict.CLEAN)])
+async def test_the_real_search_finds_what_a_service_left_in_its_home(
+    leaks: tuple[str, ...], verdict: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing here is a stand-in but the service: it is a gateway whose home has old files, and which leaks where told."""
+    home, port = tmp_path / "home", free_port()
+    (home / "run").mkdir(parents=True)
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def announce(upstream_port: int) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.simulators.leaky_gateway",
+            str(home),
+            f"http://127.0.0.1:{upstream_port}",
+        ]
+        begun.append(subprocess.Popen([*command, *leaks, "--port", str(port)], stdout=subprocess.PIPE))
+        assert begun[0].stdout is not None and begun[0].stdout.readline()
+
+    monkeypatch.setattr(own_probe, "keeps", lambda name: name in ("chat/good", "messages/good", "generate/good"))
+    monkeypatch.setattr(own_probe, "_SETTLES_S", 0.0)
+    running = replace(
+        RUNNING, home=home, url=f"http://127.0.0.1:{port}", announce=announce, look=(home,), pids=(), postgres=(),
+        scratch=home / "run", began=datetime.now(UTC),
+    )  # fmt: skip
+    try:
+        kept = await own_probe.probe(running)
+    finally:
+        for process in begun:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+    assert (kept.verdict, kept.why, kept.missed) == (verdict, "", ())
+    spooled = [found for found in kept.findings if "/prompt/" in found and "home/spool-" in found]
+    assert bool(spooled) == bool(leaks) and not any("run/" in found for found in kept.findings)
+    assert list((home / "run").iterdir()) == []
 
 
 def test_processes_that_cant_be_seen_are_a_gap() -> None:

@@ -22,7 +22,7 @@ def result(**changes: Any) -> Result:
         "verdict": Verdict.CLEAN, "reasons": (), "started": datetime(2026, 3, 1, tzinfo=UTC),
         "ended": datetime(2026, 3, 1, 0, 0, 42, tzinfo=UTC), "target": "http://127.0.0.1:4000", "version": "1.0",
         "program": "ab" * 32, "cases": 3, "outcomes": {"answered": 2, "refused": 1}, "carried": {"openai": True},
-        "canaries": 9, "control": Control(7, ()), "findings": (), "unread": (), "seen_by_others": {},
+        "canaries": 9, "control": Control(7, (), 9, ("seed",)), "findings": (), "unread": (), "seen_by_others": {},
         "bytes_read": 5 * 2**20, "files": 4,
     }  # fmt: skip
     return Result(**{**made, **changes})
@@ -41,7 +41,8 @@ def test_the_exit_code_says_the_verdict_and_json_is_one_object(
     done = CliRunner().invoke(app, ["probe", "--json"])
     assert done.exit_code == code
     told = json.loads(done.stdout)
-    assert told["verdict"] == verdict and told["seconds"] == 42.0 and told["control"] == {"planted": 7, "missed": []}
+    assert told["verdict"] == verdict and told["seconds"] == 42.0 and told["control"]["planted"] == 7
+    assert told["control"]["seeded"] == 9 and told["control"]["seeded_missed"] == ["seed"]
     assert told["findings"][0]["canary"] == FOUND.canary
 
 
@@ -62,6 +63,23 @@ def test_what_is_missing_is_said(options: list[str], word: str, monkeypatch: pyt
     monkeypatch.setenv("KEY", "any")
     done = CliRunner().invoke(app, ["probe", "--gateway", "http://127.0.0.1:1", *options])
     assert done.exit_code == 2 and word in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("options, waited", [([], 10.0), (["--settle", "42"], 42.0), (["--settle", "0"], 0.0)])
+def test_what_is_written_late_is_waited_for(
+    options: list[str], waited: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "any")
+    given: list[float] = []
+
+    async def ran(*_: Any, settles_s: float, **__: Any) -> Result:
+        given.append(settles_s)
+        return result()
+
+    monkeypatch.setattr(probe.run, "probe_target", ran)
+    elsewhere = ("--gateway", "http://127.0.0.1:1", "--upstream-port", "1", "--key-env", "KEY", "--model", "m")
+    assert CliRunner().invoke(app, ["probe", *elsewhere, *options]).exit_code == 0
+    assert given == [waited]
 
 
 def test_models_are_for_all_wires_or_for_the_one_they_name() -> None:
@@ -108,12 +126,23 @@ def test_evidence_is_signed_and_holds_counts_alone(tmp_path: Path, monkeypatch: 
     service = ValueAPI(tmp_path / "home")
     service.cli("migrate")
     monkeypatch.setenv("VALUEAPI_HOME", str(service.home))
-    probe._record(result(verdict=Verdict.LEAK, findings=(FOUND,)))
-    [line] = [
+
+    async def ran(*_: Any, **__: Any) -> Result:
+        return result(verdict=Verdict.LEAK, findings=(FOUND,))
+
+    monkeypatch.setattr(probe.run, "probe_own", ran)
+    monkeypatch.setattr(probe.run, "probe_target", ran)
+    monkeypatch.setenv("KEY", "any")
+    elsewhere = ("--gateway", "http://127.0.0.1:1", "--upstream-port", "1", "--key-env", "KEY", "--model", "m")
+    for options in ((), ("--only", "good"), elsewhere):
+        assert CliRunner().invoke(app, ["probe", *options]).exit_code == 1
+    # Nothing of another's gateway is ours.
+    line, some = [
         json.loads(line)
         for line in (service.home / "log" / "events.jsonl").read_text().splitlines()
         if "bodies:probe:" in line
     ]
+    assert (line["sample"], some["sample"]) == (False, True)
     assert line["event"] == "bodies:probe:leak" and line["findings"] == 1 and line["planted"] == 7
     assert FOUND.place not in str(line) and FOUND.canary not in str(line)
     checked = verify(service.home / "log")
@@ -122,5 +151,5 @@ def test_evidence_is_signed_and_holds_counts_alone(tmp_path: Path, monkeypatch: 
 
 def test_without_a_home_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VALUEAPI_HOME", str(tmp_path / "none"))
-    probe._record(result())
+    probe._record(result(), sample=False)
     assert not (tmp_path / "none").exists()

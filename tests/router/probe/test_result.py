@@ -8,7 +8,8 @@ from router.probe.result import Control, Descriptor, Found, Gap, Verdict, judge,
 from router.probe.sender import Outcome
 
 GOOD: dict[str, Any] = {
-    "control": Control(10, ()), "carried": {"openai": True}, "findings": (), "unread": (), "traced": (), "bytes_read": 1,
+    "control": Control(10, (), 9), "carried": {"openai": True}, "findings": (), "unread": (), "traced": (),
+    "named_bytes": 1,
 }  # fmt: skip
 FOUND = Found("chat/good/prompt/content", "/home/log", "gzip > text", 12, 55, "running")
 FILE, CALLER = Descriptor("file", "/home/log", 3, False), Descriptor("socket", "callers", 3, True)
@@ -22,13 +23,20 @@ FILE, CALLER = Descriptor("file", "/home/log", 3, False), Descriptor("socket", "
         ({"traced": (CALLER,)}, Verdict.CLEAN, ""),
         ({"findings": (FOUND,)}, Verdict.LEAK, "1 places"),
         ({"traced": (CALLER, FILE)}, Verdict.LEAK, "1 descriptors"),
-        ({"control": Control(10, ("zstd in a WAL",))}, Verdict.VOID, "missed 1 of 10"),
+        ({"control": Control(10, ("zstd in a WAL",), 9)}, Verdict.VOID, "missed 1 of 10"),
         ({"control": Control(0, ())}, Verdict.VOID, "no positive control"),
         ({"carried": {"openai": True, "anthropic": False}}, Verdict.VOID, "never carried a prompt on the anthropic"),
         ({"carried": {}}, Verdict.VOID, "No case"),
-        ({"bytes_read": 0}, Verdict.VOID, "Nothing could be searched"),
+        (
+            {"control": Control(10, (), 9, ("seed",))},
+            Verdict.VOID,
+            "The search of this run missed 1 of 9 that were seeded",
+        ),
+        ({"control": Control(10, ())}, Verdict.VOID, "Nothing was seeded"),
+        ({"named_bytes": 0}, Verdict.VOID, "Nothing of the gateway's could be searched"),
+        ({"unfollowed": ("strace ended.",)}, Verdict.VOID, "strace ended."),
         ({"unread": (Gap("/home/log", "not allowed", fatal=True),)}, Verdict.VOID, "/home/log could not be searched"),
-        ({"control": Control(10, ("hex",)), "findings": (FOUND,)}, Verdict.VOID, "came to rest"),
+        ({"control": Control(10, ("hex",), 9), "findings": (FOUND,)}, Verdict.VOID, "came to rest"),
     ],
 )
 def test_the_verdict(given: dict[str, Any], verdict: Verdict, word: str) -> None:

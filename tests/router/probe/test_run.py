@@ -1,12 +1,13 @@
 """Whole runs: our own service is clean; a gateway that leaks is caught, each leak with its place and origin; and void runs."""
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from governance.bodies.scanner import decode
+from governance.bodies.scanner import decode, files
 from governance.errors import ConfigurationError
 from router.probe import run
 from router.probe.case import only
@@ -43,13 +44,14 @@ async def test_our_own_service_keeps_nothing_and_says_what_that_rests_on() -> No
     assert result.carried == {"openai": True, "anthropic": True, "google": True}
     assert result.outcomes["answered"] >= 20 and result.outcomes["refused"] >= 10 and result.outcomes["the caller left"]
     assert result.cases == sum(result.outcomes.values()) and result.canaries > result.cases
+    assert result.control.seeded >= 8 and result.control.seeded_missed == ()
     assert result.control.planted and result.bytes_read > 500_000 and result.files > 10
     assert result.seen_by_others == {}
     assert json.dumps(result.as_json())
 
 
 async def probe(toy: Toy) -> Result:
-    return await run.probe_target(toy.target(), TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=2.0)
+    return await run.probe_target(toy.target(), TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=0)
 
 
 async def test_a_gateway_that_keeps_nothing_is_clean(toy: Toy) -> None:
@@ -74,6 +76,29 @@ async def test_each_leak_is_found_at_its_place_with_what_leaked(toy: Toy) -> Non
     assert canaries(at(result, toy.home / "printed.log")) == {
         f"{wire}/header user-agent/metadata/header user-agent" for wire in ("openai", "anthropic")
     }
+
+
+async def test_a_traced_gateway_answers_its_callers_and_writes_nothing_else(toy: Toy) -> None:
+    options = replace(TOY, trace=True, cases=only(["chat/good", "messages/good"]))
+    result = await run.probe_target(toy.target(), options, upstream_port=toy.upstream_port, settles_s=0)
+    assert (result.verdict, result.reasons) == (Verdict.CLEAN, ())
+    assert result.traced is not None and {each.name for each in result.traced} == {"callers", "upstream"}
+
+
+async def test_a_trace_of_a_process_that_answers_nobody_is_void(toy: Toy) -> None:
+    options = replace(TOY, trace=True, cases=only(["chat/good", "messages/good"]))
+    with subprocess.Popen(["sleep", "60"]) as other:
+        target = replace(toy.target(), pids=(other.pid,))
+        result = await run.probe_target(target, options, upstream_port=toy.upstream_port, settles_s=0)
+        other.kill()
+    assert result.verdict is Verdict.VOID and ["no canary on its way" in each for each in result.reasons] == [True]
+
+
+@pytest.mark.parametrize("toy", [("late-log",)], indirect=True)
+async def test_a_buffer_that_is_written_late_is_waited_for(toy: Toy) -> None:
+    options = replace(TOY, cases=only(["chat/good", "messages/good"]))
+    result = await run.probe_target(toy.target(), options, upstream_port=toy.upstream_port, settles_s=4.0)
+    assert "chat/good/prompt/content" in canaries(at(result, toy.home / "late.log"))
 
 
 @pytest.mark.parametrize("toy", [("redirects",)], indirect=True)
@@ -102,17 +127,33 @@ async def test_a_run_whose_control_isnt_found_is_void(toy: Toy, monkeypatch: pyt
     )
 
 
+async def test_a_run_whose_own_search_reads_nothing_that_changed_is_void(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scanner's control is whole: it never looks by what changed, as a self-probe does."""
+    whole = files.walk
+    monkeypatch.setattr(files, "walk", lambda *a, since=None, **k: iter(()) if since else whole(*a, **k))
+    target = replace(toy.target(), changed_since=1.0)
+    result = await run.probe_target(target, TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=0)
+    missed, seeded = result.control.seeded_missed, result.control.seeded
+    assert result.control.missed == () and result.verdict is Verdict.VOID and len(missed) >= 6
+    assert result.reasons == (
+        f"The search of this run missed {len(missed)} of {seeded} that were seeded in its own places.",
+    )
+    assert not any("seed" in each.canary for each in result.findings)
+
+
 async def test_a_place_that_was_named_and_cannot_be_read_is_void(toy: Toy) -> None:
     target = replace(toy.target(), redis=("unix:///nowhere/redis.sock",))
-    result = await run.probe_target(target, TOY, upstream_port=toy.upstream_port, hang_s=1.0)
+    result = await run.probe_target(target, TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=0)
     assert result.verdict is Verdict.VOID and "Redis could not be searched" in " ".join(result.reasons)
 
 
 async def test_nothing_to_look_through_is_void_or_refused(toy: Toy) -> None:
     target = toy.target()
     nowhere = type(target)(url=target.url, lanes=target.lanes, keys=target.keys, patience_s=5.0)
-    result = await run.probe_target(nowhere, TOY, upstream_port=toy.upstream_port, hang_s=1.0)
-    assert result.verdict is Verdict.VOID and "Nothing could be searched" in result.reasons[0]
+    result = await run.probe_target(nowhere, TOY, upstream_port=toy.upstream_port, hang_s=1.0, settles_s=0)
+    assert result.verdict is Verdict.VOID and "Nothing of the gateway's could be searched" in result.reasons[0]
     with pytest.raises(ConfigurationError, match="nothing at"):
         missing = type(target)(url=target.url, lanes=target.lanes, keys=target.keys, look=(toy.home / "no",))
         await run.probe_target(missing, TOY, upstream_port=toy.upstream_port)

@@ -35,7 +35,7 @@ with open(folder + "/packed", "wb") as packed:
 
 
 def run(folder: Path, canary: str, *, attach: bool) -> Trace:
-    trace = Trace(gateway_port=0, upstream_port=0)
+    trace = Trace(gateway=("127.0.0.1", 0), upstream_port=0)
     command = [sys.executable, "-c", PROGRAM, str(folder)]
     if not attach:
         command = [*trace.command, *command]
@@ -44,7 +44,7 @@ def run(folder: Path, canary: str, *, attach: bool) -> Trace:
     assert process.stdin is not None and process.stdout is not None
     print(canary, file=process.stdin, flush=True)
     # The program serves on this port: what it writes there goes to its callers.
-    trace._ours = int(process.stdout.readline()), 0
+    trace._gateway = frozenset({("127.0.0.1", int(process.stdout.readline()))})
     if attach:
         trace.attach([process.pid])
         time.sleep(0.2)
@@ -82,9 +82,76 @@ def test_what_strace_shows_rests_nowhere(tmp_path: Path) -> None:
 def test_without_strace_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigurationError, match="strace is missing"):
-        Trace(gateway_port=0, upstream_port=0)
+        Trace(gateway=("127.0.0.1", 0), upstream_port=0)
 
 
 def test_a_process_that_cannot_be_followed_is_said() -> None:
     with pytest.raises(ConfigurationError, match="can't follow"):
-        Trace(gateway_port=0, upstream_port=0).attach([2**22 - 1])
+        Trace(gateway=("127.0.0.1", 0), upstream_port=0).attach([2**22 - 1])
+
+
+# Its worker is forked before anybody follows, and writes when it is told to.
+FORKED = """
+import os, sys
+canary, go = sys.stdin.readline().strip().encode(), os.pipe()
+if not os.fork():
+    os.read(go[0], 1)
+    with open(sys.argv[1] + "/own.log", "wb") as log:
+        log.write(canary)
+    os._exit(0)
+print("forked", flush=True)
+sys.stdin.readline()
+os.write(go[1], b".")
+os.wait()
+"""
+
+
+def forked(folder: Path, canary: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", FORKED, str(folder)], stdin=pipe, stdout=pipe, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    print(canary, file=process.stdin, flush=True)
+    assert process.stdout.readline() == "forked\n"
+    return process
+
+
+def test_children_that_were_there_before_are_followed(tmp_path: Path) -> None:
+    process = forked(tmp_path, Marks("case", 1).prompt("content"))
+    trace = Trace(gateway=("127.0.0.1", 0), upstream_port=0)
+    trace.attach([process.pid])
+    trace.check([process.pid])
+    process.communicate("go\n", timeout=60)
+    trace.end()
+    assert [each.name for each in trace.descriptors()] == [str(tmp_path / "own.log")]
+    # Nobody was answered, so whoever answers may be another process.
+    assert len(trace.unfollowed) == 1 and "no canary on its way to the caller" in trace.unfollowed[0]
+
+
+def test_a_trace_that_ended_early_or_saw_a_part_says_so(tmp_path: Path) -> None:
+    process = forked(tmp_path, Marks("case", 1).prompt("content"))
+    trace = Trace(gateway=("127.0.0.1", 0), upstream_port=0)
+    trace.attach([process.pid])
+    assert trace._strace is not None
+    trace._strace.kill()
+    trace._strace.wait()
+    trace.check([process.pid])
+    trace.end()
+    process.communicate("go\n", timeout=60)
+    assert "didn't follow 2 of the gateway's threads" in trace.unfollowed[0]
+    gone = Trace(gateway=("127.0.0.1", 0), upstream_port=0)
+    gone.started()
+    gone.check([process.pid])
+    assert "didn't follow" in gone.unfollowed[0]
+
+
+def test_only_the_callers_and_the_upstreams_address_is_expected() -> None:
+    trace = Trace(gateway=("localhost", 4000), upstream_port=9999)
+    trace.started()
+    named = {
+        "TCP:[127.0.0.1:4000->127.0.0.1:50000]": "callers",
+        "TCPv6:[[::ffff:127.0.0.1]:4000->[::ffff:127.0.0.1]:50000]": "callers",
+        "TCP:[127.0.0.1:50000->127.0.0.1:9999]": "upstream",
+    }
+    for target in ("TCP:[127.0.0.1:50000->127.0.0.2:9999]", "TCP:[127.0.0.2:4000->127.0.0.1:50000]"):
+        named[target] = target
+    assert {target: trace._name(target) for target in named} == named

@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.probe.trace_lines import Written, kind, ports, read, unescaped
+from router.probe.trace_lines import Written, ends, kind, read, unescaped
 
 SOCKET = "TCP:[127.0.0.1:8000->127.0.0.1:51234]"
 
@@ -23,6 +23,9 @@ SOCKET = "TCP:[127.0.0.1:8000->127.0.0.1:51234]"
          rb'msg_iovlen=1, msg_controllen=0, msg_flags=0}, MSG_NOSIGNAL) = 1', Written("UNIX-STREAM:[11->12]", b"Q", False)),
         (rb'4711  write(9</tmp/spool>(deleted), "gone", 4) = 4', Written("/tmp/spool", b"gone", False)),
         (rb'4711  write(9</tmp/a -> b, c>, "odd", 3 <unfinished ...>', Written("/tmp/a -> b, c", b"odd", False)),
+        (rb'4711  sendfile(5</tmp/copy>, 4</tmp/spool>, [0] => [9], 9) = 9', Written("/tmp/copy", b"", True)),
+        (rb'4711  splice(6<pipe:[7]>, NULL, 5</tmp/copy>, [12], 9, 0) = 9', Written("/tmp/copy", b"", True)),
+        (rb'4711  copy_file_range(4</tmp/spool>, [0], 5</tmp/copy>(deleted), NULL, 9, 0) = 9', Written("/tmp/copy", b"", True)),
         (rb"4711  <... write resumed>)              = 3", None),
         (rb'4711  read(3</home/x>, "in", 2) = 2', None),
         (rb"4711  +++ exited with 0 +++", None),
@@ -51,8 +54,10 @@ def test_kinds(target: str, expected: str) -> None:
     assert kind(target) == expected
 
 
-def test_ports() -> None:
-    assert ports(SOCKET) == (8000, 51234)
-    assert ports("TCPv6:[[::1]:8000->[::1]:51234]") == (8000, 51234)
-    assert ports("TCP:[127.0.0.1:8000]") == (8000, None)
-    assert ports("/var/log/x") == (None, None)
+def test_ends() -> None:
+    own, peer = ("127.0.0.1", 8000), ("127.0.0.1", 51234)
+    assert ends(SOCKET) == (own, peer)
+    assert ends("TCPv6:[[::1]:8000->[::1]:51234]") == (("::1", 8000), ("::1", 51234))
+    assert ends("TCPv6:[[::ffff:127.0.0.1]:8000->[::ffff:127.0.0.1]:51234]") == (own, peer)
+    assert ends("TCP:[127.0.0.1:8000]") == (own, None)
+    assert ends("/var/log/x") == ends("TCP:[0]") == (None, None)
