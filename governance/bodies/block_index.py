@@ -6,6 +6,7 @@ bounded; a value that is given up on is counted (`overrun`).
 """
 
 import itertools
+import time
 from typing import Final
 
 from governance.bodies.content import LEAST
@@ -13,6 +14,7 @@ from governance.bodies.content import LEAST
 BLOCK: Final = 16
 _COMPARED_MAX: Final = 4096  # places that one value is compared with
 _SCANNED_MAX: Final = 32 << 20  # bytes that are gone through for it
+_TIME_MAX_S: Final = 0.1  # of CPU
 _VALUE_MAX: Final = 1 << 18  # of a longer value both ends are looked at
 _HASH: Final = (1 << 60) - 1  # a larger integer takes more memory
 _REBUILT_LEAST: Final = 1 << 13
@@ -110,9 +112,14 @@ class BlockIndex:
         runs: list[Run] = []
         put_off: list[tuple[int, Text, int]] = []
         scanned = 0
+        until = time.thread_time() + _TIME_MAX_S
+        inside = bytearray(len(value))  # 1 where a block begins that a run holds
         for known, at in alike:
-            if any(begin <= at and at + BLOCK <= end for begin, end in runs):
+            if inside[at]:
                 continue
+            if time.thread_time() > until:
+                self.overrun += 1
+                return _merged(runs, shift)
             for number in (known,) if isinstance(known, int) else known:
                 text = self._texts.get(number)
                 if text is None:
@@ -125,27 +132,31 @@ class BlockIndex:
                 run = _extended(value, at, text, place) if place >= 0 else (at, at)
                 if run[1] - run[0] >= LEAST:
                     runs.append(run)
+                    inside[run[0] : run[1] - BLOCK + 1] = b"\1" * (run[1] - BLOCK + 1 - run[0])
                     break
                 if place >= 0:
                     put_off.append((at, text, place))
-        self._compare_the_rest(value, put_off, runs)
+        self._compare_the_rest(value, put_off, runs, inside, until)
         return _merged(runs, shift)
 
-    def _compare_the_rest(self, value: bytes, put_off: list[tuple[int, Text, int]], runs: list[Run]) -> None:
+    def _compare_the_rest(
+        self, value: bytes, put_off: list[tuple[int, Text, int]], runs: list[Run], inside: bytearray, until: float
+    ) -> None:
         """Where a block's first place in a text didn't agree any further, its next ones may."""
         compared = 0
         for at, text, place in put_off:
-            if any(begin <= at and at + BLOCK <= end for begin, end in runs):
+            if inside[at]:
                 continue
             block = value[at : at + BLOCK]
             while (place := text.find(block, place + 1)) >= 0:
                 compared += 1
-                if compared > _COMPARED_MAX:
+                if compared > _COMPARED_MAX or time.thread_time() > until:
                     self.overrun += 1
                     return
                 run = _extended(value, at, text, place)
                 if run[1] - run[0] >= LEAST:
                     runs.append(run)
+                    inside[run[0] : run[1] - BLOCK + 1] = b"\1" * (run[1] - BLOCK + 1 - run[0])
                     break
 
 

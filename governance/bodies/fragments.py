@@ -24,6 +24,7 @@ from governance.bodies.content import LEAST, AnswerText, Place, strings
 
 _ENDED_MAX: Final = 10_000  # requests
 _ANSWER_LEAST: Final = 4096
+_SHORT: Final = 4096  # bytes of a text
 
 
 class Holding:
@@ -124,6 +125,8 @@ class Watch:
     def end(self, holding: Holding) -> None:
         """The request is over; what is written of it comes now."""
         holding.ended_at = time.monotonic()
+        if holding.read is not None:
+            self.touched(holding)  # its answer is read a last time
         self._ending.append(holding)
         self._sweep()
         self._later()
@@ -195,10 +198,13 @@ class Watch:
         self._indexed[id(holding)] = holding
         while holding.bodies:
             texts = list(strings(holding.bodies.pop().expose()))  # they stand for it from now on
-            size = sum(map(len, texts))
-            step = BLOCK * max(1, -(-size // (self._body_blocks_max * BLOCK)))
-            holding.texts += [self._index.add(text, step) for text in texts]
-        if holding.answer:
+            # Short ones are one text in the index, so that many of them cost as few; nothing ours holds a byte 255.
+            short = b"\xff".join(text for text in texts if len(text) < _SHORT)
+            for few in ([short], [text for text in texts if len(text) >= _SHORT]):
+                size = sum(map(len, few))
+                step = BLOCK * max(1, -(-size // (self._body_blocks_max * BLOCK)))
+                holding.texts += [self._index.add(text, step) for text in few if len(text) >= LEAST]
+        if holding.answer or (holding.ended_at and holding.read is not None):
             self._index_answer(holding)
         if self._index.blocks > self._blocks_max:
             self._make_room()
@@ -207,19 +213,24 @@ class Watch:
         if holding.read is None:
             holding.read = AnswerText()
         reader = holding.read
+        pieces: list[bytes] = []
         while holding.answer:
-            piece = holding.answer.popleft()
-            holding.answer_bytes -= len(piece)
-            reader.feed(piece)
+            pieces.append(holding.answer.popleft())
+            holding.answer_bytes -= len(pieces[-1])
+        reader.feed(b"".join(pieces))
         del reader.rest[: -self._answer_bytes_max]
-        for number in holding.loose:
-            self._index.drop(number)
-        holding.loose = [self._index.add(text) for text in reader.loose()]
-        for place, text in reader.joined.items():
+        loose = reader.loose(last=bool(holding.ended_at))
+        if loose is not None:
+            for number in holding.loose:
+                self._index.drop(number)
+            holding.loose = [self._index.add(text) for text in loose]
+        for place in reader.grown:
+            text = reader.joined[place]
             if place in holding.joined:
                 self._index.grown(holding.joined[place])
             elif len(text) >= LEAST:
                 holding.joined[place] = self._index.add(text)
+        reader.grown.clear()
 
     def _make_room(self) -> None:
         """The oldest leave the index, those that ended first; some more than need be, so that it isn't often."""

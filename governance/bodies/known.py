@@ -12,6 +12,8 @@ None of it excuses what stands beside it: it is cut out of the value, and what i
 
 import json
 import re
+import time
+import unicodedata
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import Any, Final
@@ -21,6 +23,7 @@ from governance.bodies.content import LEAST, encoded
 
 _STEP: Final = 10
 _GIVEN_LEAST: Final = 8
+_TIME_MAX_S: Final = 0.1  # of CPU, for one value
 _SHIPPED: Final = (".py", ".txt", ".md", ".yaml", ".html")
 _NOT_OURS: Final = frozenset({"__pycache__", "simulator"})  # what a simulated provider says is an answer
 _DOCSTRING: Final = re.compile(rb'^ *"""[^"]*(?:"{1,2}[^"]+)*"""', re.MULTILINE)
@@ -57,25 +60,24 @@ class Known:
 
     def rest(self, value: bytes) -> Iterator[bytes]:
         """What remains of a value, in pieces of at least 32 bytes, once everything known is cut out."""
+        until = time.thread_time() + _TIME_MAX_S
+        forms = {encoded(form) for text in sinks.given_now() for form in _forms(text)}
+        given = sorted(forms, key=len, reverse=True)
         for leaf in _leaves(value):
             pieces = _without(leaf, [(hit.start(), hit.end()) for hit in _FORMS.finditer(leaf)])
-            # As it came, and as addresses are normalised.
-            given = sorted({encoded(form) for text in sinks.given_now() for form in (text, text.lower())}, key=len)[
-                ::-1
-            ]
             for text in (*given, *self._name_bytes):
                 if len(text) >= _GIVEN_LEAST:
                     pieces = [part for piece in pieces for part in piece.split(text)]
             for piece in pieces:
                 if any(piece in text for text in given):  # cut to a column's length
                     continue
-                yield from (part for part in self._without_words(piece) if len(part) >= LEAST)
+                yield from (part for part in self._without_words(piece, until) if len(part) >= LEAST)
 
-    def _without_words(self, piece: bytes) -> list[bytes]:
+    def _without_words(self, piece: bytes, until: float) -> list[bytes]:
         """Without what our own words hold of it: at least 20 bytes in a row."""
         ours: list[tuple[int, int]] = []
         at = 0
-        while at + _STEP <= len(piece):
+        while at + _STEP <= len(piece) and time.thread_time() < until:  # what is left then is excused by nothing
             if piece[at : at + _STEP] not in self._steps:
                 at += 1
                 continue
@@ -95,6 +97,14 @@ class Known:
             else:
                 at += 1
         return _without(piece, ours)
+
+
+def _forms(text: str) -> set[str]:
+    """A text as it came, and what the house makes of an address or a name that was typed."""
+    normal = unicodedata.normalize("NFKC", text)
+    return {form for each in (text, normal) for form in (each, each.lower(), each.casefold())} | {
+        unicodedata.normalize("NFKC", normal.casefold())
+    }
 
 
 def _without(value: bytes, spans: list[tuple[int, int]]) -> list[bytes]:
