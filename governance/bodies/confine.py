@@ -7,6 +7,7 @@ A measure counts as held by what the kernel answers, never because it was asked 
 
 import errno
 import os
+import pwd
 import secrets
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from governance.bodies import landlock, memory
 UMASK = 0o077
 MemoryLock = Literal["auto", "on", "off"]
 _THREADS_WAIT_S = 2.0
+_PROGRAM = Path(__file__).resolve().parents[2]
+_PACKAGES = ("governance", "policies", "reports", "router")
 _LOCK = (
     "let the service lock its memory (systemd: LimitMEMLOCK=infinity; containers: --ulimit memlock=-1), keep it from swap "
     "(systemd: MemorySwapMax=0) or turn swap off"
@@ -176,7 +179,27 @@ def _writes(folders: Sequence[Path]) -> Measure:
     if any(place in _shared_places() for place in places):
         mend = "give the stores and the key file folders of their own"
         return Measure(Kept.WRITES, False, f"{found}; a declared folder is one that everybody writes to", mend)
+    if any(map(_is_too_wide, places)):
+        mend = (
+            "keep the stores and the key file in folders of their own, beside the program and not in a home directory"
+        )
+        return Measure(Kept.WRITES, False, f"{found}; a declared folder holds the program or a user's home", mend)
     return Measure(Kept.WRITES, not after, found, _LANDLOCK)
+
+
+def _is_too_wide(place: Path) -> bool:
+    """Whether writing there changes what a shell or the next start of this program would run."""
+    own = (*_homes(), _PROGRAM)
+    return any(each.is_relative_to(place) for each in own) or any(
+        place.is_relative_to(_PROGRAM / name) for name in _PACKAGES
+    )
+
+
+def _homes() -> list[Path]:
+    named = [os.environ.get("HOME")]
+    with suppress(KeyError):  # a container's user without an entry
+        named.append(pwd.getpwuid(os.geteuid()).pw_dir)
+    return [Path(name).resolve() for name in named if name]
 
 
 def _shared_places() -> list[Path]:
@@ -185,8 +208,8 @@ def _shared_places() -> list[Path]:
 
 
 def _tried() -> list[Path]:
-    """Where a file of a careless library would land."""
-    own = [Path(name).resolve() for name in ("/proc/self/cwd", os.environ.get("HOME") or "/")]
+    """Where a file of a careless library would land, or code that runs at the next start."""
+    own = [Path("/proc/self/cwd").resolve(), *_homes(), _PROGRAM]
     return [place for place in dict.fromkeys([*_shared_places(), *own]) if place.is_dir()]
 
 

@@ -1,15 +1,19 @@
-"""The one ASGI application: the gateway's paths are dispatched before any framework sees them, the rest goes to the web."""
+"""The one ASGI application: the gateway's paths are dispatched before any framework sees them, the rest goes to the web.
+
+A body is plain bytes here until the gateway reads it: the house rules about bodies hold in this module too, and the watch
+over what a request writes begins where its path is known to be the gateway's.
+"""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from governance import sinks
 from governance.bodies import failure
-from governance.errors import ValueAPIError
+from governance.vault.purpose import Actor, stating
 from router.app import last_resort
 from router.app.arrived import Arrived
+from router.app.begin import begin
 from router.app.service import Service
 from router.gateway import routes
 from router.settings import Settings
@@ -39,7 +43,8 @@ class Application:
         try:
             match = routes.match(scope["path"])
             if match is not None:
-                await service.gateway.serve(match, scope, receive, send)
+                with stating(Actor.GATEWAY):
+                    await self._gateway(service, match, scope, receive, send)
             else:
                 web: Any = service.web
                 arrived = Arrived(scope, receive)
@@ -49,17 +54,19 @@ class Application:
             failure.empty(error)  # whatever stands around this has nothing to show
             raise
 
+    async def _gateway(self, service: Service, match: routes.Match, scope: Scope, receive: Receive, send: Send) -> None:
+        """All that is done with a gateway's request goes here: what it writes is watched."""
+        await service.gateway.serve(match, scope, receive, send)
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         last_resort.watch(asyncio.get_running_loop())
-        try:
-            self._service = await Service.open(self._settings)
-        except ValueAPIError as error:
-            print(error, file=sys.stderr, flush=True)  # noqa: T201  the sentence that start-up stops with
+        self._service = service = await begin(self._settings)
+        if service is None:
             await send({"type": "lifespan.startup.failed", "message": ""})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        service, self._service = self._service, None
+        self._service = None
         await service.aclose()
         await send({"type": "lifespan.shutdown.complete"})

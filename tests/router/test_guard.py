@@ -63,11 +63,11 @@ async def rows(url: str) -> list[Usage]:
 def test_planted_faults_store_nothing_and_cost_no_charge(
     store: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    environment, folders = {}, [tmp_path]
+    environment, folders = {"VALUEAPI_CONFINEMENT": "off", "VALUEAPI_WRITE_WATCH": "off"}, [tmp_path]
     with ExitStack() as stack:
         if store == "postgresql":
             server: Postgres = request.getfixturevalue("postgres")
-            environment = {
+            environment |= {
                 "VALUEAPI_DATABASE_URL": server.create_database(),
                 "VALUEAPI_KEYS_URL": server.create_database(),
                 "VALUEAPI_REDIS_URL": stack.enter_context(redis_server()),

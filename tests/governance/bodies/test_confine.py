@@ -48,6 +48,11 @@ def test_all_is_held(tmp_path: Path) -> None:
     assert "took a file before, 0 now" in found["writes"][1] and "0 took a file before" not in found["writes"][1]
 
 
+def test_a_folder_within_a_home_or_beside_the_packages_is_held(tmp_path: Path) -> None:
+    found = measures(tmp_path / "home", NO_SWAP + "os.environ['HOME'] = str(home.parent)")
+    assert held(found) == set(Kept)
+
+
 def test_all_is_held_for_an_unprivileged_user() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:  # where that user comes
         Path(name).chmod(0o755)
@@ -68,6 +73,12 @@ def test_a_confined_processes_child_confines_itself_again(tmp_path: Path) -> Non
         ("threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", Kept.WRITES, "1 threads ran before"),
         ("folders.append(Path('/tmp'))", Kept.WRITES, "everybody writes to"),
         ("folders.append(Path('/'))", Kept.WRITES, "everybody writes to"),
+        ("folders.append(child.ROOT)", Kept.WRITES, "holds the program"),  # a SQLite URL in a checkout
+        ("folders.append(child.ROOT.parent)", Kept.WRITES, "holds the program"),
+        ("folders.append(child.ROOT / 'router' / 'web')", Kept.WRITES, "holds the program"),
+        ("os.environ['HOME'] = str(home)", Kept.WRITES, "a user's home"),  # a key file in ~
+        ("(home / 'me').mkdir(); os.environ['HOME'] = str(home / 'me')", Kept.WRITES, "a user's home"),
+        ("import pwd; folders.append(Path(pwd.getpwuid(os.geteuid()).pw_dir))", Kept.WRITES, "a user's home"),
         ("folders.append(home / 'gone')", Kept.WRITES, "refused with ENOENT"),
         ("memory._PR_SET_DUMPABLE = 3", Kept.MEMORY, "didn't take"),
         ("memory.no_core_file = lambda: False", Kept.CORE_FILES, "can't be set"),

@@ -11,6 +11,7 @@ from tests.services import child
 
 WATCHED = """
 import asyncio, json, os, sqlite3, subprocess, sys, tempfile, threading
+from contextlib import suppress
 from pathlib import Path
 from governance import events
 from governance.bodies import write_watch
@@ -87,6 +88,11 @@ UNDECLARED = [
         ("os.link(outside / 'there', outside / 'other')", "os.link", "outside"),
         ("os.symlink('a prompt as a target', outside / 'other')", "os.symlink", "outside"),
         ("os.truncate(outside / 'there', 0)", "os.truncate", "outside"),
+        ("with suppress(OSError): os.setxattr(outside / 'there', 'user.prompt', b'x')", "os.setxattr", "outside"),
+        ("with suppress(OSError): os.execv(outside / 'a prompt as a program', ['x'])", "os.exec", "process"),
+        ("os.fork() or os._exit(0)", "os.fork", "process"),
+        ("pid, _ = os.forkpty(); pid or os._exit(0)", "os.forkpty", "process"),
+        ("import syslog; syslog.syslog('a prompt')", "syslog.syslog", "process"),
         ("subprocess.run(['true'])", "subprocess.Popen", "process"),
         ("os.system('true')", "os.system", "process"),
         ("os.posix_spawn('/bin/true', ['true'], {})", "os.posix_spawn", "process"),
