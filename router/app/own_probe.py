@@ -98,9 +98,9 @@ def _result(found: Probed, running: Running) -> Result:
     verdict = Verdict.LEAK if found.findings else Verdict(found.verdict.value)
     searched = ["what changed in the home's folders"]
     unread = [f"{_shown(gap.place, running)}: {gap.why}" for gap in found.unread]
-    if running.pids:
+    if running.pids and not any(gap.place.startswith("process ") for gap in found.unread):
         searched.append("what its processes hold open")
-    else:
+    elif not running.pids:
         unread.append("the service's processes: they can't be looked at from here")
     searched += ["PostgreSQL by SQL"] if running.postgres else []
     searched += ["Redis"] if running.redis else []

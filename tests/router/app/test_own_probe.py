@@ -113,3 +113,9 @@ async def test_the_real_search_finds_what_a_service_left_in_its_home(
 def test_processes_that_cant_be_seen_are_a_gap() -> None:
     kept = own_probe._result(CLEAN, replace(RUNNING, pids=()))
     assert "what its processes hold open" not in kept.searched and any("processes" in gap for gap in kept.unread)
+
+
+def test_processes_that_could_not_be_read_are_not_said_to_be_searched() -> None:
+    gap = Gap("process 7", "can't be read: Permission denied")
+    assert "what its processes hold open" not in own_probe._result(replace(CLEAN, unread=(gap,)), RUNNING).searched
+    assert "what its processes hold open" in own_probe._result(CLEAN, RUNNING).searched
