@@ -31,7 +31,7 @@ _QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
 _CUT = re.compile(
     rb"(?:\\+(?:u\{?[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:u[0-9a-fA-F]{0,3}|[0-9a-fA-F])?|&[#a-zA-Z0-9]{0,12})$"
 )
-_SHORT_VALUE = re.compile(rb'\s{0,9}:\s{0,9}"((?:[^"\\]|\\.){0,48})"', re.DOTALL)
+_SHORT_VALUE = re.compile(rb"""\s{0,9}:\s{0,9}(?:"((?:[^"\\]|\\.){0,48})"|'((?:[^'\\]|\\.){0,48})')""", re.DOTALL)
 
 
 def unescaped(data: bytes) -> bytes:
@@ -209,6 +209,6 @@ def hex_bytes(text: bytes) -> Iterator[bytes]:
 
 
 def short_value(data: bytes, key_end: int) -> tuple[bytes, int] | None:
-    """The short string that is a JSON key's value, as written, and where it ends; None for another value."""
+    """The short string that is a key's value, as JSON or Python's `repr` write it, and where it ends; None for another value."""
     found = _SHORT_VALUE.match(data, key_end)
-    return (found[1], found.end()) if found else None
+    return (found[1] or found[2] or b"", found.end()) if found else None

@@ -38,9 +38,9 @@ HEADS = (
 # Keys whose values arrive in pieces: a completion streamed as JSON, each event with a few of its letters.
 STREAMED_KEYS = (
     *("content", "text", "delta", "partial_json", "arguments", "thinking", "reasoning", "reasoning_content"),
-    *("refusal", "token", "chunk", "output", "response", "completion", "data", "message", "body"),
+    *("refusal", "token", "chunk", "output", "response", "completion", "data", "message", "body", "v"),
 )
-_KEYS = tuple(b'"%s"' % key.encode() for key in STREAMED_KEYS)
+_KEYS = tuple(quote % key.encode() for quote in (b'"%s"', b"'%s'") for key in STREAMED_KEYS)  # JSON's, and Python's
 HEAD_MAX = max(len(head.first) for head in HEADS)
 _AUTOMATON = BytesAhoCorasick([head.first for head in HEADS] + list(_KEYS))
 
@@ -50,7 +50,9 @@ def heads(data: bytes) -> tuple[list[tuple[int, int, Head]], list[tuple[str, int
     found = _AUTOMATON.find_matches_as_indexes(data)
     known = len(HEADS)
     begins = [(start, end, HEADS[number]) for number, start, end in found if number < known]
-    return begins, [(STREAMED_KEYS[number - known], end) for number, _, end in found if number >= known]
+    return begins, [
+        (STREAMED_KEYS[(number - known) % len(STREAMED_KEYS)], end) for number, _, end in found if number >= known
+    ]
 
 
 def strong_head(data: bytes) -> bool:

@@ -9,6 +9,7 @@ import os
 import random
 import zipfile
 import zlib
+from collections.abc import Callable
 
 import brotli
 import cramjam
@@ -78,6 +79,14 @@ def test_layers_in_layers() -> None:
     outer = base64.encodebytes(bytes(zstd.compress(line * 2)))
     forms = {finding.form for finding in looked(b"X-Body: " + outer).findings}
     assert any(form.count(">") >= 4 and "zstd" in form and "gzip" in form for form in forms)
+
+
+@pytest.mark.parametrize("key", ["content", "v"])
+@pytest.mark.parametrize("write", [json.dumps, repr])
+def test_pieces_are_joined_as_json_and_as_python_prints_them(write: Callable[[object], str], key: str) -> None:
+    pieces = [TEXT[at : at + 3].decode() for at in range(0, len(TEXT), 3)]
+    lines = "".join(f"12:00 {write({'n': number, 'delta': {key: piece}})}\n" for number, piece in enumerate(pieces))
+    assert any("joined pieces" in finding.form for finding in looked(lines.encode()).findings)
 
 
 def test_a_long_base64_run_over_many_reads() -> None:
