@@ -182,7 +182,7 @@ async def test_a_guard_that_fails_loses_no_statement(
     assert json.loads(event_log.read_text().splitlines()[0])["event"] == "bodies:guard:failed"
 
 
-RUSSIAN = "\u0423\u0432\u0430\u0436\u0430\u0435\u043c\u044b\u0439 \u0434\u043e\u043a\u0442\u043e\u0440, \u043a\u043e\u043b\u0435\u043d\u043e \u0441\u0432\u0438\u0441\u0442\u0438\u0442"
+RUSSIAN = "Уважаемый доктор, колено свистит"
 CODE = "".join(f'if x{number}:\n\tx = "a"\n' for number in range(9))
 QUOTES = "'twas John's, Ann's, Tim's, Bob's, Sue's, Joe's, Max's, Ida's, and Ray's knee"
 
