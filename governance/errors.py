@@ -56,6 +56,10 @@ class SealBroken(VaultError):
     """The envelope was altered, moved to another row, column or subject, or sealed under another key."""
 
 
+class Withheld(VaultError):
+    """The guard over bodies in flight holds back a value that a row can't be without: who a person is has no stand-in."""
+
+
 class NotFound(ValueAPIError):
     """No such thing for this caller."""
 

@@ -130,7 +130,11 @@ def emit(event: str, detail: Mapping[str, Detail]) -> None:
 def _screened(detail: Mapping[str, Detail]) -> dict[str, Detail]:
     """Asked by whoever emits, not by the thread that writes: it is the former's place that matters."""
     return {
-        name: sinks.passed(sinks.Sink.EVENT, value) if isinstance(value, str) else value
+        sinks.passed(sinks.Sink.EVENT, name): value
+        if value is None or isinstance(value, bool | int)
+        else sinks.WITHHELD
+        if sinks.withholds(sinks.Sink.EVENT, value)
+        else value
         for name, value in detail.items()
     }
 

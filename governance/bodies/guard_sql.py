@@ -5,6 +5,7 @@ from value to value, so that a unique column takes it. Numbers, times and ids ar
 keys go on as they were.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -40,7 +41,7 @@ def watch_engine(database: Database, guard: Guard) -> None:
                 plain.add(statement)
             return statement
         for token in found:
-            if sinks.withholds(Sink.SQL, token):
+            if sinks.withholds(Sink.SQL, _meant(token)):
                 statement = statement.replace(token, _INSTEAD[token[0]])
         return statement
 
@@ -53,6 +54,12 @@ def watch_engine(database: Database, guard: Guard) -> None:
         return unquoted(statement), _row(guard, parameters, context)
 
     event.listen(database.engine.sync_engine, "before_cursor_execute", look, retval=True)
+
+
+def _meant(token: str) -> str:
+    """What a literal or a quoted name says: a quote in it is written twice."""
+    quote = token[0]
+    return token[1:-1].replace(quote * 2, quote) if quote in "'\"" else token
 
 
 def _row(guard: Guard, row: Any, context: Any) -> Any:
@@ -74,7 +81,23 @@ def _row(guard: Guard, row: Any, context: Any) -> Any:
 
 
 def _withheld(value: object, context: Any, name: str | None) -> bool:
-    return isinstance(value, _TEXTUAL) and not _is_id(value, context, name) and sinks.withholds(Sink.SQL, value)
+    if not isinstance(value, _TEXTUAL) or _is_id(value, context, name):
+        return False
+    return sinks.withholds(Sink.SQL, value) or (
+        isinstance(value, str) and _escapes(value) and sinks.withholds(Sink.SQL, _decoded(value))
+    )
+
+
+def _escapes(value: str) -> bool:
+    """Whether it may be a JSON column's text, in which what isn't ASCII, a quote or a new line is written otherwise."""
+    return "\\" in value and value[:1] in ("{", "[", '"')
+
+
+def _decoded(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_id(value: object, context: Any, name: str | None) -> bool:

@@ -153,7 +153,9 @@ def texts_of(value: Any) -> Iterator[str | bytes]:
 
 def _words(packages: Iterable[str]) -> Iterator[bytes]:
     for package in packages:
-        for entry in _files(resources.files(package)):
+        root = resources.files(package)
+        for entry in _files(root):
+            yield (package + str(entry)[len(str(root)) :]).encode()  # as places are told in incidents
             data = entry.read_bytes()
             if entry.name.endswith(".py"):
                 for one, several in _LITERAL.findall(_DOCSTRING.sub(b"", data)):

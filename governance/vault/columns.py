@@ -11,11 +11,16 @@ from sqlalchemy.types import TypeDecorator
 
 from governance import clock, sinks
 from governance.datamap import Base
+from governance.errors import Withheld
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, bind_loaded, seal_value
 
 T = TypeVar("T")
 _MARKS: dict[type[Any], Callable[[], Any]] = {str: lambda: sinks.WITHHELD, bytes: sinks.WITHHELD.encode}
+
+
+_IDENTITY = ("user.contact", "user.authorization", "user.unique_id")
+"""Categories that tell who somebody is: a mark would be somebody else, or lock them out."""
 
 
 class SealedType(TypeDecorator[Sealed[Any]]):
@@ -49,7 +54,8 @@ def sealed_names(table: FromClause) -> tuple[str, ...]:
 async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = None, **values: Any) -> None:
     """Seal values into a row's columns by name. The row has its id, and its subject where it has one, already.
 
-    What the guard withholds is NULL, or where the column can't be that a mark of its type.
+    What the guard withholds is NULL, or where the column can't be that a mark of its type. Of who somebody is there is
+    no mark: Withheld is raised, and the transaction with it is rolled back.
 
     `at`: when the row was made, if not now; its retention counts from there. Raises KeyGone where that is over.
     """
@@ -64,6 +70,8 @@ async def seal(keys: KeyStore, row: DeclarativeBase, *, at: datetime | None = No
             if column.nullable:
                 setattr(row, name, None)
                 continue
+            if column.info["declaration"].data_category.startswith(_IDENTITY):
+                raise Withheld(f"{table.name}.{name} was withheld.")  # type: ignore[attr-defined]
             value = _MARKS[kind.kind]() if kind.kind in _MARKS else kind.kind()
         place = f"{row.__tablename__}.{name}"
         declaration = column.info["declaration"]

@@ -64,9 +64,11 @@ def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
 
 def _screened(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A field that holds a fragment of a body in flight is left out; the line says that there was one."""
-    for name, value in event.items():
+    for name, value in list(event.items()):
         if sinks.withholds(sinks.Sink.LOG, value):
             event[name] = sinks.WITHHELD
+        if sinks.withholds(sinks.Sink.LOG, name):
+            event[sinks.WITHHELD] = event.pop(name)
     return event
 
 

@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from governance.errors import Conflict, KeyUnavailable, NotFound, Rejected, UseRefused
+from governance.errors import Conflict, KeyUnavailable, NotFound, Rejected, UseRefused, Withheld
 from router.errors import (
     BodyTooLarge,
     Forbidden,
     GatewayError,
     InvalidRequest,
     MethodNotAllowed,
+    Unavailable,
     UnknownRoute,
     encode,
     headers,
@@ -49,7 +50,7 @@ _WORDS = {
 }
 
 
-_FORESEEN = (GatewayError, Rejected, NotFound, Conflict, UseRefused, KeyUnavailable)
+_FORESEEN = (GatewayError, Rejected, NotFound, Conflict, UseRefused, KeyUnavailable, Withheld)
 
 
 class Unprocessable(GatewayError):
@@ -104,6 +105,8 @@ def typed(error: Exception) -> GatewayError:
         return Conflicting(str(error))
     if isinstance(error, UseRefused):
         return Forbidden("The data may not be used for this.", code="use_refused")
+    if isinstance(error, Withheld):
+        return Unavailable("This can't be stored at the moment. Try again in a minute.", retry_after_s=60)
     if isinstance(error, KeyUnavailable):
         return Gone("The data of this account can no longer be read.")
     return GatewayError("Something went wrong on our side. It was recorded without your data.")

@@ -107,12 +107,13 @@ def test_no_prompt_keeps_the_house_from_its_own_writes(service: ValueAPI) -> Non
     """A caller who knows our source, other people's addresses and browsers, and ids writes all of it into prompts."""
     agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
     victim = f"bartholomew.featherstonehaugh-{secrets.token_hex(4)}@subdomain.example.org"
+    squatted = f"bartholomew.finch.featherstone-{secrets.token_hex(4)}@company.example.org"
     name = "the key of the kitchen's tablet, next to the kettle"
     policy = {"zdr": True, "allow": ["a-provider-whose-name-nobody-else-would-have"]}
     first = service.first_run["user"]
     source = Path(outbox.__file__).parent
     expected = [
-        agent, victim, victim.lower(), name, json.dumps(policy), json.dumps(policy, separators=(",", ":")),
+        agent, victim, victim.lower(), squatted, name, json.dumps(policy), json.dumps(policy, separators=(",", ":")),
         *(file.read_text() for file in (source / "templates").glob("*.txt")),
         f"{service.url}/portal/confirm?token=", f"{service.url}/portal/password-reset", first["email"],
         "$argon2id$v=19$m=65536,t=3,p=4$", str(first.get("account_id", "")),
@@ -132,6 +133,9 @@ def test_no_prompt_keeps_the_house_from_its_own_writes(service: ValueAPI) -> Non
             prompt(text)
         prompt("\n".join(expected))
         assert client.post("/v1/account/sign-up", json={"email": victim}).status_code == 202
+        # Somebody else types it so that the house makes the same address of it: it is the owner's all the same.
+        for typed in ("\uff42" + squatted[1:], squatted):
+            assert client.post("/v1/account/sign-up", json={"email": typed}).status_code == 202
         signed = client.post("/v1/account/sign-in", json={"email": first["email"], "password": first["password"]})
         assert signed.status_code == 200
         client.headers["authorization"] = f"Bearer {signed.json()['session_token']}"

@@ -180,3 +180,20 @@ async def test_a_guard_that_fails_loses_no_statement(
     guard.said()
     assert (await rows(database))[0].charge == 4321
     assert json.loads(event_log.read_text().splitlines()[0])["event"] == "bodies:guard:failed"
+
+
+RUSSIAN = "Уважаемый доктор, колено свистит"
+CODE = "".join(f'if x{number}:\n\tx = "a"\n' for number in range(9))
+QUOTES = "'twas John's, Ann's, Tim's, Bob's, Sue's, Joe's, Max's, Ida's, and Ray's knee"
+
+
+async def test_what_json_writes_otherwise_and_quotes_that_are_doubled_are_seen(database: Database, asked: Ask) -> None:
+    asked(RUSSIAN, CODE, QUOTES)
+    async with database.engine.begin() as connection:
+        for charge, extra in enumerate([{"seen": RUSSIAN}, [CODE], RUSSIAN, {RUSSIAN: 1}, {"fine": "\u0414\u0430\n"}]):
+            await connection.execute(insert(NOTES), note(extra=extra, charge=charge))
+        doubled = QUOTES.replace("'", "''")
+        await connection.execute(text(f"UPDATE forgetful SET words = '{doubled}' WHERE charge = 4"))
+    found = await rows(database)
+    assert [row.extra for row in found] == [None, None, None, None, {"fine": "\u0414\u0430\n"}]
+    assert found[4].words == "withheld"

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,3 +145,12 @@ def test_hits_are_counted_by_sink(event_log: Path) -> None:
 
 def test_without_a_guard_everything_may(event_log: Path) -> None:
     assert not sinks.withholds(Sink.LOG, PROMPT) and sinks.passed(Sink.LOG, PROMPT) == PROMPT
+
+
+def test_names_and_lists_of_an_events_detail_are_screened_too(guard: Guard, asked: Ask, event_log: Path) -> None:
+    detail: dict[str, Any] = {PROMPT: 1, "words": [PROMPT], "deep": {"a": [{PROMPT: 2}]}, "fine": [1, "two"]}
+    events.emit("test:leak:named", detail)
+    [line] = [each for each in event_log.read_text().splitlines() if "test:leak:named" in each]
+    told = json.loads(line)
+    assert told["words"] == told["deep"] == WITHHELD and told[WITHHELD] == 1 and told["fine"] == [1, "two"]
+    assert PROMPT[:32] not in line

@@ -30,6 +30,7 @@ V7, V4 = "01a21686-9f9b-7048-b596-01f8507e71b1", UUID("3974ef86-edbe-42a7-8ca3-b
         f"erasable/{V7}/{V7}",
         f"existing-account:{V7}:2026112605",
         "essential.service.notifications.email",
+        "router/gateway/protocol/connection.py:33",
         _LUA,
         render("key-created", {"name": "x", "prefix": "sk-val-x", "page": "https://a.example"})[1],
         "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$",

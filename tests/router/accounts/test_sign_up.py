@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from governance import clock
+from governance import clock, sinks
 from governance.datamap import DataUse
-from governance.errors import Rejected
+from governance.errors import Rejected, Withheld
 from governance.subjects import DataSubject
 from governance.vault.blind_index import EmailIndex
 from governance.vault.columns import seal
@@ -25,6 +26,7 @@ from router.accounts.person import Person, list_people, open_email
 from router.accounts.sign_in import SignInFailed
 from router.accounts.sign_up import ANSWER, confirm, sign_up
 from tests.router.accounts.conftest import EMAIL, PASSWORD, count_hashing, enter, join, mailed_token, mails
+from tests.services.guarding import guarding
 
 
 async def count(desk: Desk, model: Any) -> int:
@@ -224,3 +226,31 @@ async def test_a_crash_at_any_durable_step_leaves_an_address_that_can_sign_up(
     await confirm(desk, links[0], PASSWORD)
     await enter(desk)
     assert await count(desk, Person) == await count(desk, Account) == 1
+
+
+VICTIM = "bartholomew.finch.f\u00e9atherstone@company.example.org"
+
+
+@pytest.mark.parametrize(
+    "typed", ["\uff42" + VICTIM[1:], unicodedata.normalize("NFD", VICTIM), VICTIM.replace("fi", "\ufb01")]
+)
+async def test_an_address_in_a_prompt_is_the_owners_however_it_is_typed(desk: Desk, typed: str) -> None:
+    """What the house makes of what was typed was given with it."""
+    with guarding(VICTIM) as guard, sinks.given(lambda: [typed]):
+        assert await sign_up(desk, typed) == ANSWER
+        assert not guard.places
+    assert [(template, mail.to) for template, mail in await mails(desk)] == [("confirm", VICTIM)]
+    (person,) = await list_people(desk.db)
+    assert await open_email(desk.db, person.subject_id, DataUse.SERVICE) == VICTIM
+
+
+async def test_an_address_is_stored_as_it_is_or_not_at_all(desk: Desk) -> None:
+    """Of an address that wasn't given nothing is half done, and its owner can sign up afterwards."""
+    with guarding(VICTIM):
+        with pytest.raises(Withheld):
+            await sign_up(desk, VICTIM)
+        assert await count(desk, Person) == await count(desk, Account) == 0 and await mails(desk) == []
+    assert await sign_up(desk, VICTIM) == ANSWER
+    assert [(template, mail.to) for template, mail in await mails(desk)] == [("confirm", VICTIM)]
+    (person,) = await list_people(desk.db)
+    assert await open_email(desk.db, person.subject_id, DataUse.SERVICE) == VICTIM

@@ -80,3 +80,12 @@ with guarding() as guard:
     assert {lines[2][name] for name in ("detail", "raw", "cause")} == {"[withheld]"}
     assert lines[3]["text"] == "[withheld]" and lines[4]["text"].startswith("own words")
     assert lines[5]["note"] == "a note of ours that is long enough to be looked at"
+
+
+def test_a_fields_name_and_nested_lists_are_looked_at() -> None:
+    from router.app.logs import _screened
+    from tests.services.guarding import PROMPT, guarding
+
+    with guarding():
+        line = _screened(None, "info", {"event": "x", PROMPT: 1, "many": [[{"a": PROMPT}]], "fine": 2})
+    assert line == {"event": "x", "[withheld]": 1, "many": "[withheld]", "fine": 2}

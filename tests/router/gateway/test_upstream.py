@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from governance.bodies.body import Body
+from governance.bodies.fragments import held
 from governance.errors import ValueAPIError
+from governance.sinks import Sink
 from router.gateway.upstream import (
     AnswerTooLarge,
     ConnectFailed,
@@ -33,6 +35,7 @@ from router.gateway.upstream import (
     UpstreamTimeout,
 )
 from tests.router.gateway.scripted import says, serving
+from tests.services.guarding import guarding
 
 CANARY = b"canary-4f1c-prompt"
 QUICK = Timeouts(connect_s=2, first_byte_s=0.3, between_bytes_s=0.3, total_s=3, write_s=2)
@@ -452,3 +455,22 @@ async def test_errors_quote_nothing(upstream: HttpxUpstream, parts: tuple[bytes,
 def test_a_request_shows_no_header_and_no_body() -> None:
     shown = repr(request("http://h/secret-path"))
     assert "sk-1" not in shown and CANARY.decode() not in shown and "secret-path" not in shown
+
+
+async def test_what_is_sent_and_what_is_answered_is_watched(upstream: HttpxUpstream, event_log: Path) -> None:
+    """A completion that echoes no prompt, and a prompt in a provider's words, are withheld from every sink."""
+    translated = "as the provider is asked it: the kettle and the knee in B flat"
+    completion = "The lighthouse keeper's niece counted forty-one gulls before the fog came."
+    wire = f'{{"content": "{completion}"}}'.encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(wire)}\r\n\r\n".encode()
+    with guarding() as guard:
+        assert not guard.withholds(Sink.LOG, translated) and not guard.withholds(Sink.LOG, completion)
+        async with serving(says(head + wire)) as server:
+            with held(Body(b"{}")):
+                answer = await upstream.send(request(server.url, body=f'{{"q": "{translated}"}}'.encode()), nothing)
+                assert guard.withholds(Sink.LOG, f"sent: {translated}")
+                assert not guard.withholds(Sink.LOG, completion)
+                await answer.read(1000)
+                for sink in Sink:
+                    assert guard.withholds(sink, completion), sink
+                    assert guard.withholds(sink, translated), sink
