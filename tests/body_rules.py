@@ -5,7 +5,7 @@ They find what is written by mistake, in the ways by which gateways leaked. Code
 
 import ast
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 Rule = Callable[[str], list[int]]
 
@@ -19,6 +19,10 @@ _LOCALS = frozenset(("capture_locals", "show_locals", "tracebacks_show_locals", 
 _SYNC_LEVELS = ("debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "log", "msg")
 _LEVELS = frozenset((*_SYNC_LEVELS, *(f"a{level}" for level in _SYNC_LEVELS)))
 _LOGGER = re.compile(r"(^|_)(log|logger|logging|loggers)$", re.IGNORECASE)
+_MAKE_LOGGERS = frozenset(("get_logger", "getLogger"))
+_CARRIES = frozenset(
+    ("bind_contextvars", "bound_contextvars", "set_attribute", "set_attributes", "add_event", "add_note")
+)
 _STREAMS = frozenset(("stdout", "stderr", "__stdout__", "__stderr__"))
 _OWN_WORDS = frozenset(("endpoint", "status", "provider", "kind"))  # names that hold nothing but words of ours
 _OWN_PARTS = frozenset(("type", "place", "status", "id", "request_id", "errno", "value"))
@@ -30,7 +34,20 @@ _OF_AN_ERROR = frozenset(
 )
 _SAYS_LITTLE = frozenset(("strerror", "errno", "status", "code", "phase"))
 _DISK = frozenset(("tempfile", "shelve", "pickle", "marshal", "dbm", "sqlite3", "shutil", "mmap", "subprocess"))
-_WRITES = frozenset(("open", "write_text", "write_bytes", "mkstemp", "mkdtemp", "NamedTemporaryFile", "memfd_create"))
+_WRITES = frozenset(
+    (
+        *("open", "write_text", "write_bytes", "mkstemp", "mkdtemp", "NamedTemporaryFile", "memfd_create", "FileIO"),
+        *(
+            "open_file",
+            "FileHandler",
+            "RotatingFileHandler",
+            "TimedRotatingFileHandler",
+            "WatchedFileHandler",
+            "SharedMemory",
+        ),
+        *("create_subprocess_exec", "create_subprocess_shell", "system", "popen", "setxattr", "ZipFile"),
+    )
+)
 _CACHES = frozenset(("cache", "lru_cache", "cached_property", "alru_cache", "cached", "memoize"))
 _CACHING = frozenset(("cache", "lru_cache", "alru_cache"))
 _MAKES = frozenset(("dict", "list", "set", "defaultdict", "deque", "OrderedDict", "Counter", "WeakValueDictionary"))
@@ -46,6 +63,20 @@ def exposes(source: str) -> list[int]:
         if (isinstance(node, ast.Attribute) and node.attr == "expose")
         or (isinstance(node, ast.Constant) and node.value == "expose")
     )
+
+
+def opens_a_scan(source: str) -> list[int]:
+    """Lines that take the bytes out of a scan, which are the body's: what is called a scan, or holds one, has `data`."""
+
+    def breaks(node: ast.AST) -> bool:
+        match node:
+            case ast.Attribute(attr="data", value=held):
+                return "scan" in (_named(held) or "").lower()
+            case ast.Call(func=ast.Name(id="getattr"), args=[held, ast.Constant(value="data"), *_]):
+                return "scan" in (_named(held) or "").lower()
+        return False
+
+    return _lines(filter(breaks, ast.walk(ast.parse(source))))
 
 
 def looks_inside(source: str) -> list[int]:
@@ -73,8 +104,26 @@ def looks_inside(source: str) -> list[int]:
 def says_what_it_met(source: str) -> list[int]:
     """Lines that log, print, warn or report anything but literals and words of ours, or a traceback."""
 
+    tree = ast.parse(source)
+    loggers = {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and node.value is not None
+        and _named(node.value) in _MAKE_LOGGERS
+        for name in _targets(node)
+    }
+
     def breaks(node: ast.AST) -> bool:
         match node:
+            case ast.Assign(value=ast.Attribute() as value) if _speaks(value, loggers):
+                return True  # under another name it isn't seen
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in _CARRIES:
+                return not all(_own(each) for each in _given(node))
+            case ast.Call(func=ast.Name(id=name)) if name in _CARRIES:
+                return not all(_own(each) for each in _given(node))
+            case ast.Call(func=ast.Attribute(attr="bind", value=held)) if _is_logger(held, loggers):
+                return not all(_own(each) for each in _given(node))
             case ast.Import():
                 return any(each.name == "traceback" for each in node.names)
             case ast.ImportFrom():
@@ -84,12 +133,14 @@ def says_what_it_met(source: str) -> list[int]:
                 | ast.Call(func=ast.Name(id="emit" | "emit_async"))
             ):
                 return not all(_own(each) for each in _given(node))
-            case ast.Call() if _speaks(node.func):
+            case ast.Call(func=ast.Attribute(attr="write", value=ast.Name(id="os")), args=[ast.Constant(), *_]):
+                return True  # a descriptor by its number; one that was opened is found where it is
+            case ast.Call() if _speaks(node.func, loggers):
                 told = {each.arg for each in node.keywords} & {"exc_info", "stack_info", "extra"}
                 return bool(told) or _last(node.func) == "exception" or not all(_own(each) for each in _given(node))
         return False
 
-    return _lines(filter(breaks, ast.walk(ast.parse(source))))
+    return _lines(filter(breaks, ast.walk(tree)))
 
 
 def passes_an_error_on(source: str) -> list[int]:
@@ -125,7 +176,8 @@ def remembers(source: str) -> list[int]:
     tree = ast.parse(source)
     kept = {
         name
-        for node in tree.body
+        for holder in (tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)))
+        for node in holder.body
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and _is_container(node.value)
         for name in _targets(node)
     }
@@ -138,9 +190,13 @@ def remembers(source: str) -> list[int]:
             match node:
                 case ast.Global():
                     found.append(node)
-                case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store()) if name in kept:
+                case ast.Subscript(
+                    value=ast.Name(id=name) | ast.Attribute(attr=name, value=ast.Name()), ctx=ast.Store()
+                ) if name in kept:
                     found.append(node)
-                case ast.Call(func=ast.Attribute(attr=attr, value=ast.Name(id=name))) if name in kept and attr in _PUTS:
+                case ast.Call(
+                    func=ast.Attribute(attr=attr, value=ast.Name(id=name) | ast.Attribute(attr=name, value=ast.Name()))
+                ) if name in kept and attr in _PUTS:
                     found.append(node)
     # `f = cache(g)`: what g takes isn't seen.
     found += [
@@ -170,17 +226,23 @@ def labels_freely(source: str) -> list[int]:
     )
 
 
-def _speaks(function: ast.expr) -> bool:
+def _is_logger(held: ast.expr, loggers: Collection[str]) -> bool:
+    names = [_named(each) or "" for each in ast.walk(held)]
+    return any(_LOGGER.search(name) or name in _MAKE_LOGGERS or name in loggers for name in names)
+
+
+def _speaks(function: ast.expr, loggers: Collection[str]) -> bool:
     match function:
+        case ast.Attribute(attr="print" | "print_json"):  # a console's
+            return True
         case ast.Name():
             return function.id in {"print", "warn", "pprint"}
         case ast.Attribute(attr="write" | "writelines", value=held):
-            return _last(held) in _STREAMS
+            return any(_last(each) in _STREAMS for each in ast.walk(held))
         case ast.Attribute(attr="warn" | "warn_explicit", value=ast.Name(id="warnings")):
             return True
         case ast.Attribute(value=held) if function.attr in _LEVELS:
-            names = [_named(each) or "" for each in ast.walk(held)]
-            return any(_LOGGER.search(name) or name in {"get_logger", "getLogger"} for name in names)
+            return _is_logger(held, loggers)
     return False
 
 

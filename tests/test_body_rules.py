@@ -9,6 +9,7 @@ from tests.body_rules import (
     exposes,
     labels_freely,
     looks_inside,
+    opens_a_scan,
     passes_an_error_on,
     remembers,
     rests,
@@ -28,7 +29,7 @@ NEAR = (
     "router/app/serving.py",
 )
 
-EVERYWHERE = (exposes, looks_inside, labels_freely)
+EVERYWHERE = (exposes, opens_a_scan, looks_inside, labels_freely)
 """The others hold where bodies are open, or not closed yet."""
 MAY: dict[Rule, dict[str, str]] = {
     exposes: {
@@ -37,6 +38,14 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/gateway/admission.py": "finds its members",
         "router/gateway/relay.py": "has a whole answer metered and translated",
         "governance/bodies/fragments.py": "cuts it into the blocks that sinks are watched for",
+    },
+    opens_a_scan: {
+        "router/gateway/prepare.py": "sends it on, as it is or translated",
+        "router/providers/edits.py": "edits it",
+        "router/providers/dialects/openai.py": "looks for fields that a rule is about",
+        "router/providers/dialects/anthropic.py": "looks for fields that a rule is about",
+        "router/providers/dialects/google.py": "looks for fields that a rule is about",
+        "router/providers/dialects/aggregated.py": "looks for fields that a rule is about",
     },
     looks_inside: {
         "governance/bodies/body.py": "takes the way to the bytes off the class",
@@ -79,6 +88,12 @@ FINDS: dict[Rule, tuple[str, ...]] = {
         "Body.expose(body)\n",
         "methods = {'open': 'expose'}\n",
     ),
+    opens_a_scan: (
+        "_keep(admitted.scan.data)\n",
+        "scan.data\n",
+        "scan(body, spoken.GOVERNED).data\n",
+        "getattr(admitted.scan, 'data')\n",
+    ),
     looks_inside: (
         "from governance.bodies.body import _data_of\n",
         "body._data_of(x)\n",
@@ -117,6 +132,15 @@ FINDS: dict[Rule, tuple[str, ...]] = {
         "print(body)\n",
         "sys.stderr.write(text)\n",
         "warnings.warn(text)\n",
+        "_log.bind(text=text).info('got')\n",
+        "structlog.contextvars.bind_contextvars(prompt=text)\n",
+        "audit = structlog.get_logger('x')\naudit.info('got', text=text)\n",
+        "say = _log.info\nsay(text)\n",
+        "sys.stdout.buffer.write(data)\n",
+        "os.write(2, data)\n",
+        "console.print(text)\n",
+        "span.set_attribute('gen_ai.prompt', text)\n",
+        "try:\n    f()\nexcept ValueError as e:\n    e.add_note(text)\n    raise\n",
         "import traceback\n",
         "from traceback import format_exc\n",
         "await events.emit_async('a:b:c', {'model': name})\n",
@@ -150,6 +174,13 @@ FINDS: dict[Rule, tuple[str, ...]] = {
         "import sqlite3\n",
         "import subprocess\n",
         "os.memfd_create('x')\n",
+        "await asyncio.create_subprocess_exec('tee', text)\n",
+        "os.system(text)\n",
+        "os.popen('tee x')\n",
+        "io.FileIO(path, 'w')\n",
+        "await anyio.open_file(path, 'w')\n",
+        "logging.FileHandler(path)\n",
+        "shared_memory.SharedMemory(name='x', create=True, size=9)\n",
     ),
     remembers: (
         "@cache\ndef f(name: str) -> str:\n    return name\n",
@@ -159,6 +190,8 @@ FINDS: dict[Rule, tuple[str, ...]] = {
         "look = lru_cache(maxsize=None)(find)\nother = cache(find)\n",
         "_seen: dict[str, int] = {}\ndef f(name):\n    _seen[name] = 1\n",
         "_seen = set()\ndef f(name):\n    _seen.add(name)\n",
+        "class A:\n    seen = {}\n    def f(self, body):\n        A.seen[body] = 1\n",
+        "class A:\n    seen = set()\n    def f(self, body):\n        self.seen.add(body)\n",
         "_last = None\ndef f(body):\n    global _last\n    _last = body\n",
     ),
     labels_freely: (
@@ -173,6 +206,7 @@ FINDS: dict[Rule, tuple[str, ...]] = {
 }
 PASSES: dict[Rule, tuple[str, ...]] = {
     exposes: ("EXPOSED = 1\nexpose = 2\nport.exposed()\n",),
+    opens_a_scan: ("stores.data\nimage.data\nscan.raw('model')\n",),
     looks_inside: (
         "class A:\n    def __reduce_ex__(self, protocol):\n        raise TypeError('no')\n",
         "console.print_exception(show_locals=False)\n",
@@ -236,7 +270,9 @@ def test_an_exception_is_still_needed(rule: Rule) -> None:
 
 def test_bodies_are_opened_near_the_wire_alone() -> None:
     """Further modules may be named above; none of another room."""
-    assert [name for name in MAY[exposes] if not name.startswith((*OPENING, "governance/bodies/"))] == []
+    assert [
+        name for name in (*MAY[exposes], *MAY[opens_a_scan]) if not name.startswith((*OPENING, "governance/bodies/"))
+    ] == []
 
 
 @pytest.mark.parametrize("rule, example", _examples(FINDS))

@@ -4,7 +4,7 @@ Policy section 3: "We do NOT store the content of your API requests (prompts) or
 A body can't be printed, logged, formatted, pickled, copied, compared or bound as an SQL parameter; it shows its
 length and a tag. The tag is random and the same for all bodies of one request, where its maker says which request
 that is; it is never made from the bytes. Only `router/gateway` and `router/providers` may call `expose()`;
-`tests/test_house.py` holds that.
+`tests/test_body_rules.py` holds that.
 
 The bytes lie in a slot whose descriptor is taken off the class: no attribute reaches them, so what walks through
 attributes (`vars`, `inspect.getmembers`, debuggers' and trackers' serialisers, `object.__getstate__`) finds nothing.

@@ -1,5 +1,6 @@
 """Confines a process of `serve` as the settings say, tells how that went, and names what a request may write."""
 
+import os
 import re
 import sys
 
@@ -13,6 +14,7 @@ from governance.errors import ConfigurationError
 from router.app import confinement_left
 from router.settings import Settings
 
+GUARD, WRITE_WATCH = "guard", "write_watch"
 _log = structlog.get_logger("service")
 
 
@@ -29,10 +31,21 @@ def apply(settings: Settings) -> Confinement:
         events.open_sink(settings.log_folder)
         record(confined)
         raise ConfigurationError("VALUEAPI_CONFINEMENT=required, and this isn't held: " + _sentences(confined.missing))
-    confinement_left.leave(settings.run_folder, confined)
+    confinement_left.leave(settings.run_folder, confined, turned_off(settings))
     if settings.write_watch != "off":
         write_watch.install(declared(settings), strict=settings.write_watch == "strict")
     return confined
+
+
+def turned_off(settings: Settings) -> list[str]:
+    """Which of the guard and the watch don't run: `GUARD`, `WRITE_WATCH`."""
+    return [GUARD] * (not settings.body_guard) + [WRITE_WATCH] * (settings.write_watch == "off")
+
+
+async def record_turned_off(settings: Settings) -> None:
+    """Into the event log: what rests from now on rests with one layer less."""
+    for name in turned_off(settings):
+        await events.emit_async(f"bodies:{name}:off", {"process_id": os.getpid()})
 
 
 def _say(confined: Confinement) -> None:

@@ -7,9 +7,11 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from governance.bodies.confine import Confinement, Kept, Measure
 
@@ -19,8 +21,11 @@ def folder(run_folder: Path) -> Path:
     return run_folder.absolute() / "confinement"
 
 
-def leave(run_folder: Path, confined: Confinement) -> int:
-    """Leave it, and clear away those of the dead; the descriptor that holds it while this process lives."""
+def leave(run_folder: Path, confined: Confinement, off: Collection[str] = ()) -> int:
+    """Leave it, with the names of what was turned off, and clear away those of the dead.
+
+    The descriptor that it gives holds it while this process lives.
+    """
     place = folder(run_folder)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _door(place, fcntl.LOCK_EX):
@@ -32,22 +37,30 @@ def leave(run_folder: Path, confined: Confinement) -> int:
         handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         measures = [[measure.name, measure.held, measure.detail, measure.mend] for measure in confined.measures]
-        os.write(handle, json.dumps({"process_id": confined.process_id, "measures": measures}).encode())
+        os.write(handle, json.dumps({"process_id": confined.process_id, "measures": measures, "off": [*off]}).encode())
         return handle
 
 
 def left(run_folder: Path) -> list[Confinement]:
     """Of each process that lives, by its number."""
+    found = [
+        Confinement(one["process_id"], tuple(Measure(Kept(name), *rest) for name, *rest in one["measures"]))
+        for one in _told(run_folder)
+    ]
+    return sorted(found, key=lambda one: one.process_id)
+
+
+def turned_off(run_folder: Path) -> Counter[str]:
+    """In how many of the processes that live each is turned off."""
+    return Counter(name for one in _told(run_folder) for name in one["off"])
+
+
+def _told(run_folder: Path) -> list[Any]:
     place = folder(run_folder)
     if not place.is_dir():
         return []
     with _door(place, fcntl.LOCK_SH):
-        told = [json.loads(file.read_bytes()) for file in place.glob("*.json") if _is_held(file)]
-    found = [
-        Confinement(one["process_id"], tuple(Measure(Kept(name), *rest) for name, *rest in one["measures"]))
-        for one in told
-    ]
-    return sorted(found, key=lambda one: one.process_id)
+        return [json.loads(file.read_bytes()) for file in place.glob("*.json") if _is_held(file)]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
-from router.app import confinement_left, figures
+from router.app import confinement, confinement_left, figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
@@ -158,6 +158,20 @@ def _confinement(settings: Settings) -> list[Row]:
     return rows
 
 
+def _layers(settings: Settings) -> list[Row]:
+    """Whether the guard and the watch are on: in the running processes, and by the settings of this command."""
+    running, by_settings = confinement_left.turned_off(settings.run_folder), confinement.turned_off(settings)
+    rows = []
+    for name, what, mend in (
+        (confinement.GUARD, "body guard", "set VALUEAPI_BODY_GUARD=true and start again"),
+        (confinement.WRITE_WATCH, "write watch", "set VALUEAPI_WRITE_WATCH=record or strict and start again"),
+    ):
+        found = f"off in {running[name]} running processes" if running[name] else "off by the settings"
+        ok = not running[name] and name not in by_settings
+        rows.append(_row(what, ok, "on" if ok else found, "" if ok else mend))
+    return rows
+
+
 async def _bodies(settings: Settings) -> Row:
     """How the control stands, as a serving process of this program would see it."""
     database = Database(settings.data_store())
@@ -253,6 +267,7 @@ def doctor(
         _transport(settings),
         _events(settings),
         *_confinement(settings),
+        *_layers(settings),
         *([asyncio.run(_bodies(settings))] if _data_is_there(settings) else []),
         _transparency(settings),
     ]

@@ -130,6 +130,22 @@ def test_strictly_the_request_fails_and_costs_nothing(tmp_path: Path) -> None:
     assert "VALUEAPI_CONFINEMENT" in left.measures[0].detail
 
 
+def test_what_is_turned_off_is_recorded_at_start_and_told(tmp_path: Path) -> None:
+    on = {row["check"]: row["ok"] for row in doctor._layers(Settings(home=tmp_path))}
+    assert on == {"body guard": True, "write watch": True}
+    service = ValueAPI(
+        tmp_path / "home", {"VALUEAPI_BODY_GUARD": "off", "VALUEAPI_WRITE_WATCH": "off", "VALUEAPI_CONFINEMENT": "off"}
+    ).start()
+    # As the processes that run were started, whatever this command's own settings are.
+    rows = doctor._layers(Settings(home=service.home))
+    assert service.stop() == 0
+    assert {str(row["check"]) for row in rows if not row["ok"] and row["mend"]} == {"body guard", "write watch"}
+    assert all("1 running" in str(row["found"]) for row in rows)
+    for name in ("guard", "write_watch"):
+        [event] = events(service, f"bodies:{name}:off")
+        assert "signature" in event
+
+
 @pytest.mark.parametrize(
     "path, passes",
     [
