@@ -122,7 +122,7 @@ def _below(search: Search, path: Path, since: float | None) -> None:
     if since is None:
         search.path(path)
         return
-    for file in files.walk(path, search.not_read, seen=set(), since=since):
+    for file in files.walk(path, search.not_read, seen=set(), since=since, named=search.name):
         search.file(file, str(file))
 
 
