@@ -53,6 +53,12 @@ class Holding:
         self.body_bytes += len(body)
         self.watch.touched(self)
 
+    def whole(self, body: Body) -> None:
+        """All of what arrived in pieces: it stands for those that weren't looked at."""
+        self.bodies.clear()
+        self.body_bytes = 0
+        self.also(body)
+
     def add(self, data: bytes) -> None:
         """A piece of the answer."""
         self.answer.append(data)
@@ -246,6 +252,7 @@ class Watch:
 
 _watch: Watch | None = None
 _current: ContextVar[Holding | None] = ContextVar("holding", default=None)
+_arriving: ContextVar[Holding | None] = ContextVar("arriving", default=None)
 
 
 def watch_with(watch: Watch | None) -> None:
@@ -255,19 +262,46 @@ def watch_with(watch: Watch | None) -> None:
 
 
 @contextmanager
+def arriving() -> Iterator[None]:
+    """The block serves a request whose body comes in pieces: each is watched as it comes, by reference."""
+    watch = _watch
+    if watch is None:
+        yield
+        return
+    holding = watch.hold(Body(b""))
+    token = _arriving.set(holding)
+    try:
+        yield
+    finally:
+        _arriving.reset(token)
+        watch.end(holding)
+
+
+def arrived(piece: bytes) -> None:
+    """The next piece of the body of the current request."""
+    holding = _arriving.get()
+    if holding is not None and piece:
+        holding.also(Body(piece))
+
+
+@contextmanager
 def held(body: Body) -> Iterator[None]:
     """The block serves the request that this body came with."""
     watch = _watch
     if watch is None:
         yield
         return
-    holding = watch.hold(body)
+    pieces = _arriving.get()
+    if pieces is not None:
+        pieces.whole(body)
+    holding = pieces or watch.hold(body)
     token = _current.set(holding)
     try:
         yield
     finally:
         _current.reset(token)
-        watch.end(holding)
+        if pieces is None:
+            watch.end(holding)
 
 
 def sent(body: Body) -> None:

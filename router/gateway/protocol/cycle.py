@@ -1,14 +1,16 @@
 """One request and its answer, as the application sees them."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import structlog
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from governance.bodies import failure
+from governance.bodies import failure, fragments
 from router.errors import GatewayError, render
+from router.gateway import routes
 from router.gateway.protocol.body_clock import BodyClock
 from router.gateway.protocol.head import Head
 from router.gateway.request_name import RequestName
@@ -55,7 +57,10 @@ class GatewayCycle(RequestResponseCycle):
 
     async def _run(self, app: ASGI3Application) -> None:
         try:
-            await app(self.scope, self.receive, self.send)
+            # From its first piece on: whatever stands before the gateway can't write it either.
+            ours = routes.match(self.scope["path"]) is not None
+            with fragments.arriving() if ours else nullcontext():
+                await app(self.scope, self.receive, self.send)
             if not self.response_complete and not self.disconnected:
                 self.logger.error("the application returned without a whole answer")
                 await self._answer(GatewayError("Something went wrong on our side."))
@@ -88,6 +93,8 @@ class GatewayCycle(RequestResponseCycle):
         finally:
             self.body_clock.pause(self.protocol.loop.time())
         self._raise_failure()
+        if message["type"] == "http.request":
+            fragments.arrived(message["body"])
         return message
 
     def _raise_failure(self) -> None:

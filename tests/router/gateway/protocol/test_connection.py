@@ -21,9 +21,11 @@ import pytest
 import structlog
 import uvicorn
 
+from governance.sinks import Sink
 from router.errors import GatewayError, InvalidKey, render
 from router.gateway.protocol import Limits, make_protocol
 from router.surface import Dialect
+from tests.services.guarding import guarding
 
 CANARY = "canary-77aa-prompt"
 SMALL = Limits(
@@ -765,3 +767,14 @@ def test_logs_hold_nothing_of_a_request(server: Running, caplog: pytest.LogCaptu
 
 def test_the_logger_never_traces() -> None:
     assert not logging.getLogger("valueapi.http").isEnabledFor(5)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/account/sign-up"])
+def test_a_gateways_body_is_watched_before_the_gateway_reads_it(server: Running, path: str) -> None:
+    """This application stands where anything between socket and gateway would; other pages' forms aren't watched."""
+    text = "The lighthouse keeper's niece counted forty-one gulls before the fog came."
+    with guarding() as guard:
+        assert not guard.withholds(Sink.LOG, text)
+        body = f'{{"content": "{text}"}}'.encode()
+        server.ask(post(path[1:], body, b"Connection: close", b"Content-Length: %d" % len(body)))
+        assert guard.withholds(Sink.LOG, text) is path.endswith("completions")
