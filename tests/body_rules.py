@@ -4,6 +4,7 @@ They find what is written by mistake, in the ways by which gateways leaked. Code
 """
 
 import ast
+import builtins
 import re
 from collections.abc import Callable, Collection, Iterable
 
@@ -141,6 +142,19 @@ def says_what_it_met(source: str) -> list[int]:
         return False
 
     return _lines(filter(breaks, ast.walk(tree)))
+
+
+def raises_what_it_met(source: str) -> list[int]:
+    """Lines that raise an exception of Python's own with a text that isn't a literal."""
+    return _lines(
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(kind := getattr(builtins, _last(node.exc.func) or "", None), type)
+        and issubclass(kind, BaseException)
+        and not all(_own(each) for each in _given(node.exc))
+    )
 
 
 def passes_an_error_on(source: str) -> list[int]:

@@ -11,6 +11,7 @@ from tests.body_rules import (
     looks_inside,
     opens_a_scan,
     passes_an_error_on,
+    raises_what_it_met,
     remembers,
     rests,
     says_what_it_met,
@@ -64,6 +65,7 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/providers/catalog.py": "what is wrong with a line of the operator's file, at start",
         "router/providers/simulator/app.py": "the simulator's own sentence, to its caller",
     },
+    raises_what_it_met: {"router/providers/catalog_file.py": "a limit of ours, about the operator's file"},
     rests: {
         "router/app/serving.py": "starts the workers",
         "router/gateway/probe_routes.py": "says on which port the service's own probe listens, and until when",
@@ -160,6 +162,12 @@ FINDS: dict[Rule, tuple[str, ...]] = {
         "try:\n    f()\nexcept ValueError as e:\n    if x:\n        keep(repr(e))\n",
         "try:\n    f()\nexcept ValueError as e:\n    raise Bad(f'{e.doc[:10]}') from None\n",
     ),
+    raises_what_it_met: (
+        "raise ValueError(text)\n",
+        "raise KeyError(f'no {name}') from None\n",
+        "raise builtins.RuntimeError('no', text)\n",
+        "raise OSError(*given)\n",
+    ),
     rests: (
         "open('x', 'wb')\n",
         "path.open('wb')\n",
@@ -226,6 +234,7 @@ PASSES: dict[Rule, tuple[str, ...]] = {
         "try:\n    f()\nexcept ValueError as error:\n    kind = f'{type(error).__name__}'\n    raise\n",
         "str(body)\n",
     ),
+    raises_what_it_met: ("raise ValueError('no')\nraise TypeError\nraise InvalidRequest(f'no {name}')\n",),
     rests: ("self._open(event)\nopened.close()\nimport json\n",),
     remembers: (
         "@cache\ndef sheet() -> bytes:\n    return b''\n",

@@ -69,7 +69,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         if self.name not in EDITS:
-            raise RuntimeError(f"the edit '{self.name}' isn't published")
+            raise RuntimeError("an edit isn't published")
 
 
 def put(name: str, target: str, value: object) -> Edit:

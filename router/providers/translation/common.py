@@ -207,7 +207,7 @@ class Fields:
         """Leave fields out, each for the reason in DROPPED."""
         for key in keys:
             if key not in DROPPED:
-                raise RuntimeError(f"'{key}' isn't a published omission")
+                raise RuntimeError("an omission isn't published")
             self._rest.pop(key, None)
 
     def done(self) -> None:
