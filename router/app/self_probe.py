@@ -12,7 +12,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from governance.datamap import DataUse
 from governance.errors import Conflict, ValueAPIError
 from governance.vault.purpose import Actor, states
 from router.accounts import probe_account
+from router.app import outputs
 from router.app.stores import Stores, opened
 from router.billing import usage_log
 from router.gateway import probe_routes
@@ -107,7 +108,10 @@ async def _probed(settings: Settings, stores: Stores, probe: Probe, began: datet
         began=began,
     )
     try:
-        return await probe(running)
+        result = await probe(running)
+        why = outputs.unsearched(settings.run_folder, running.pids, running.look, settings.self_probe_logs)
+        # A leak that was seen is one all the same.
+        return replace(result, verdict=Verdict.VOID, why=why) if why and result.verdict is Verdict.CLEAN else result
     finally:
         probe_routes.withdraw(settings.run_folder)
         await probe_account.remove_keys(stores.data, bump=partial(_bump, stores))

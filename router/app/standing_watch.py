@@ -20,10 +20,7 @@ from router.gateway.api import Gateway
 _LOOK_S: Final = 0.25
 _READ_S: Final = 5.0
 _BLIND_S: Final = 60.0  # without an answer of the store for so long nothing is known any more
-CLOSED: Final = (
-    "The service is closed: a probe found content at rest, and nobody has answered for it yet "
-    "(`valueapi incidents acknowledge`)."
-)
+CLOSED: Final = "The service is closed: a probe found content at rest, and nobody has answered for it yet."
 _log = structlog.get_logger("service")
 
 

@@ -49,7 +49,9 @@ def acknowledge(
         str, typer.Option(help="What was found out and done. Kept for good: name no person, quote nothing.")
     ],
 ) -> None:
-    """Answer for an incident: a service that it closed serves again at once."""
+    """Answer for an incident, once what was written is removed: a service that it closed serves again at once."""
+    if by is not Role.OPERATOR:
+        raise typer.BadParameter("Only an operator answers for an incident.", param_hint="--by")
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:

@@ -36,6 +36,7 @@ class ValueAPI:
             **clean,
             "VALUEAPI_HOME": str(home),
             "VALUEAPI_PORT": str(self.port),
+            "VALUEAPI_SELF_PROBE_LOGS": str(self.log),
             "VALUEAPI_SELF_PROBE_EVERY": "off",  # a test that is about it turns it on
             **(environment or {}),
         }

@@ -37,7 +37,7 @@ class Probed(ValueAPI):
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.home, port=self.port, workers=2, self_probe_every="off")
+        return Settings(home=self.home, port=self.port, workers=2, self_probe_every="off", self_probe_logs=(self.log,))
 
     async def probe(self, during: During | None = None) -> tuple[ProbeRun, SmallProbe]:
         small = SmallProbe(during)

@@ -1,0 +1,46 @@
+"""Where a serving process's standard output and error go: each leaves it for the self-probe, which may not look at /proc.
+
+A pipe or socket leads to somebody else (journald, a container's log driver), who keeps what is written there.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+_FOLDER: Final = "outputs"
+_ELSEWHERE: Final = "pipe"
+_NOWHERE: Final = "device"
+
+
+def leave(run_folder: Path) -> None:
+    """Write this process's: one line a descriptor, a file's path or what else it is."""
+    folder = run_folder / _FOLDER
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    (folder / str(os.getpid())).write_text("\n".join(kind(number) for number in (1, 2)))
+
+
+def kind(number: int) -> str:
+    """`pipe` (sockets too), `device` (a terminal, /dev/null, closed) or a regular file's absolute path."""
+    try:
+        mode = os.fstat(number).st_mode
+    except OSError:
+        return _NOWHERE
+    if stat.S_ISREG(mode):
+        return str(Path(f"/proc/self/fd/{number}").readlink())
+    return _NOWHERE if stat.S_ISCHR(mode) else _ELSEWHERE
+
+
+def unsearched(run_folder: Path, pids: Iterable[int], searched: Sequence[Path], logs: Sequence[Path]) -> str | None:
+    """Why what these processes print isn't searched; None where it is. `logs` stand for what pipes lead to."""
+    for pid in pids:
+        path = run_folder / _FOLDER / str(pid)
+        for place in path.read_text().splitlines() if path.exists() else ():
+            if place == _ELSEWHERE and not logs:
+                return "What the service prints goes to a pipe: name where it is kept in VALUEAPI_SELF_PROBE_LOGS."
+            if place.startswith("/") and not any(Path(place).is_relative_to(each.resolve()) for each in searched):
+                return (
+                    "What the service prints goes to a file that isn't searched: name it in VALUEAPI_SELF_PROBE_LOGS."
+                )
+    return None
