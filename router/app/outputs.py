@@ -39,8 +39,17 @@ def unsearched(run_folder: Path, pids: Iterable[int], searched: Sequence[Path], 
         for place in path.read_text().splitlines() if path.exists() else ():
             if place == _ELSEWHERE and not logs:
                 return "What the service prints goes to a pipe: name where it is kept in VALUEAPI_SELF_PROBE_LOGS."
-            if place.startswith("/") and not any(Path(place).is_relative_to(each.resolve()) for each in searched):
+            below = any(Path(place).is_relative_to(each.resolve()) for each in searched)
+            if place.startswith("/") and not below and not _read_through(pid, place):
                 return (
                     "What the service prints goes to a file that isn't searched: name it in VALUEAPI_SELF_PROBE_LOGS."
                 )
     return None
+
+
+def _read_through(pid: int, place: str) -> bool:
+    """Whether the search of what the process holds open reads that file: where one may look."""
+    try:
+        return any(str(entry.readlink()) == place for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False

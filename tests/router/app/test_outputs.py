@@ -29,3 +29,12 @@ def test_a_device_is_fine_and_a_file_where_it_is_searched(tmp_path: Path) -> Non
     os.close(handle)
     assert outputs.unsearched(tmp_path, [pid], [tmp_path], []) is None
     assert "isn't searched" in str(outputs.unsearched(tmp_path, [pid], [tmp_path / "data"], []))
+
+
+def test_a_file_that_a_readable_process_holds_open_is_searched_with_it(tmp_path: Path) -> None:
+    handle = os.open(tmp_path / "service.log", os.O_WRONLY | os.O_CREAT)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / str(os.getpid())).write_text(f"{tmp_path}/service.log\ndevice")
+    assert outputs.unsearched(tmp_path, [os.getpid()], [tmp_path / "data"], []) is None
+    os.close(handle)
+    assert "isn't searched" in str(outputs.unsearched(tmp_path, [os.getpid()], [tmp_path / "data"], []))
