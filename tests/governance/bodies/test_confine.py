@@ -74,7 +74,11 @@ def test_a_confined_processes_child_confines_itself_again(tmp_path: Path) -> Non
         ("folders.append(Path('/tmp'))", Kept.WRITES, "everybody writes to"),
         ("folders.append(Path('/'))", Kept.WRITES, "everybody writes to"),
         ("folders.append(child.ROOT)", Kept.WRITES, "holds the program"),  # a SQLite URL in a checkout
-        ("folders.append(child.ROOT.parent)", Kept.WRITES, "holds the program"),
+        (
+            "folders.append(child.ROOT.parent)",
+            Kept.WRITES,
+            "declared folder",
+        ),  # which may be one that everybody writes to
         ("folders.append(child.ROOT / 'router' / 'web')", Kept.WRITES, "holds the program"),
         ("os.environ['HOME'] = str(home)", Kept.WRITES, "a user's home"),  # a key file in ~
         ("(home / 'me').mkdir(); os.environ['HOME'] = str(home / 'me')", Kept.WRITES, "a user's home"),
