@@ -14,11 +14,16 @@ _ELSEWHERE: Final = "pipe"
 _NOWHERE: Final = "device"
 
 
+def folder(run_folder: Path) -> Path:
+    """Where each process leaves it."""
+    return run_folder / _FOLDER
+
+
 def leave(run_folder: Path) -> None:
     """Write this process's: one line a descriptor, a file's path or what else it is."""
-    folder = run_folder / _FOLDER
-    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-    (folder / str(os.getpid())).write_text("\n".join(kind(number) for number in (1, 2)))
+    where = folder(run_folder)
+    where.mkdir(parents=True, mode=0o700, exist_ok=True)
+    (where / str(os.getpid())).write_text("\n".join(kind(number) for number in (1, 2)))
 
 
 def kind(number: int) -> str:

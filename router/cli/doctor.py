@@ -23,7 +23,7 @@ from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
-from router.app import confinement, confinement_left, figures
+from router.app import confinement, confinement_left, figures, outputs
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
@@ -206,8 +206,12 @@ def _transparency(settings: Settings) -> Row:
 def _places(settings: Settings) -> dict[str, object]:
     """Where a process of this home may write, and which processes may: all of them, and which one only starts others."""
     processes = in_use.holders(settings.run_folder)
+    transparency = settings.log_folder / folder.NAME
     writable = (
         *settings.writable_folders(),
+        transparency,
+        *sorted(path for path in transparency.rglob("*") if path.is_dir()),
+        outputs.folder(settings.run_folder),
         settings.data_folder / "journal",
         confinement_left.folder(settings.run_folder),
         *figures.folders(settings.run_folder),

@@ -156,7 +156,7 @@ def _blocks(record: bytes) -> Iterator[_Block]:
 
 
 def _image(data: bytes, start: int, hole: int, how: int) -> bytes:
-    if not data:
+    if not data or not 0 <= hole <= PAGE:  # a header that says so is no record's: random bytes, or a page that was torn
         return b""
     try:
         if how & _PGLZ:
