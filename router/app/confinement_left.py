@@ -1,4 +1,5 @@
-"""What each living process of `serve` found when it confined itself, for `valueapi doctor`: a file each in the run folder.
+"""What each living process of `serve` found when it confined itself, and where it prints to: a file each in the run folder,
+for `valueapi doctor` and the self-probe.
 
 A process holds its file by a lock that the kernel frees with it, so that a file of a dead one counts for nothing.
 """
@@ -8,7 +9,7 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ def folder(run_folder: Path) -> Path:
     return run_folder.absolute() / "confinement"
 
 
-def leave(run_folder: Path, confined: Confinement, off: Collection[str] = ()) -> int:
-    """Leave it, with the names of what was turned off, and clear away those of the dead.
+def leave(run_folder: Path, confined: Confinement, off: Collection[str] = (), prints: Sequence[str] = ()) -> int:
+    """Leave it, with the names of what was turned off and where it prints to (`outputs`), and clear away those of the dead.
 
     The descriptor that it gives holds it while this process lives.
     """
@@ -37,7 +38,8 @@ def leave(run_folder: Path, confined: Confinement, off: Collection[str] = ()) ->
         handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         measures = [[measure.name, measure.held, measure.detail, measure.mend] for measure in confined.measures]
-        os.write(handle, json.dumps({"process_id": confined.process_id, "measures": measures, "off": [*off]}).encode())
+        told = {"process_id": confined.process_id, "measures": measures, "off": [*off], "prints": [*prints]}
+        os.write(handle, json.dumps(told).encode())
         return handle
 
 
@@ -53,6 +55,11 @@ def left(run_folder: Path) -> list[Confinement]:
 def turned_off(run_folder: Path) -> Counter[str]:
     """In how many of the processes that live each is turned off."""
     return Counter(name for one in _told(run_folder) for name in one["off"])
+
+
+def prints(run_folder: Path) -> list[tuple[int, list[str]]]:
+    """Of each process that lives: its number, and where it prints to."""
+    return [(one["process_id"], one["prints"]) for one in _told(run_folder)]
 
 
 def _told(run_folder: Path) -> list[Any]:

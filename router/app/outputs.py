@@ -1,4 +1,5 @@
-"""Where a serving process's standard output and error go: each leaves it for the self-probe, which may not look at /proc.
+"""Where a serving process's standard output and error go: each leaves it (`confinement_left`) for the self-probe, which may
+not look at /proc.
 
 A pipe or socket leads to somebody else (journald, a container's log driver), who keeps what is written there.
 """
@@ -9,21 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-_FOLDER: Final = "outputs"
+from router.app import confinement_left
+
 _ELSEWHERE: Final = "pipe"
 _NOWHERE: Final = "device"
 
 
-def folder(run_folder: Path) -> Path:
-    """Where each process leaves it."""
-    return run_folder / _FOLDER
-
-
-def leave(run_folder: Path) -> None:
-    """Write this process's: one line a descriptor, a file's path or what else it is."""
-    where = folder(run_folder)
-    where.mkdir(parents=True, mode=0o700, exist_ok=True)
-    (where / str(os.getpid())).write_text("\n".join(kind(number) for number in (1, 2)))
+def current() -> list[str]:
+    """Where this process's go, in the words of `kind`."""
+    return [kind(number) for number in (1, 2)]
 
 
 def kind(number: int) -> str:
@@ -39,9 +34,9 @@ def kind(number: int) -> str:
 
 def unsearched(run_folder: Path, pids: Iterable[int], searched: Sequence[Path], logs: Sequence[Path]) -> str | None:
     """Why what these processes print isn't searched; None where it is. `logs` stand for what pipes lead to."""
-    for pid in pids:
-        path = run_folder / _FOLDER / str(pid)
-        for place in path.read_text().splitlines() if path.exists() else ():
+    asked = set(pids)
+    for pid, places in confinement_left.prints(run_folder):
+        for place in places if pid in asked else ():
             if place == _ELSEWHERE and not logs:
                 return "What the service prints goes to a pipe: name where it is kept in VALUEAPI_SELF_PROBE_LOGS."
             below = any(Path(place).is_relative_to(each.resolve()) for each in searched)

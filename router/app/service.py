@@ -32,7 +32,7 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
-from router.app import confinement, outputs, probe_process
+from router.app import confinement, probe_process
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
 from router.app.stores import Stores, open_stores
@@ -91,7 +91,6 @@ class Service:
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
-        outputs.leave(settings.run_folder)
         await confine.record_current()  # events are signed from here on
         await confinement.record_turned_off(settings)
         self.catalog = catalog = await self._open_catalog()

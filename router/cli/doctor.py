@@ -23,7 +23,7 @@ from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
 from policies import retention
-from router.app import confinement, confinement_left, figures, outputs
+from router.app import confinement, confinement_left, figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import run as migrations
@@ -211,7 +211,6 @@ def _places(settings: Settings) -> dict[str, object]:
         *settings.writable_folders(),
         transparency,
         *sorted(path for path in transparency.rglob("*") if path.is_dir()),
-        outputs.folder(settings.run_folder),
         settings.data_folder / "journal",
         confinement_left.folder(settings.run_folder),
         *figures.folders(settings.run_folder),
