@@ -13,11 +13,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator, model_validator
 
 from governance.errors import ConfigurationError
 from governance.period import Period
+from policies import files
 from policies.retention import IN_FORCE
 from policies.sentences import Section, sections
 
@@ -145,16 +145,8 @@ def load(folder: Path = IN_FORCE) -> Register:
 
     Raises ConfigurationError that names the file, and the place or the sentence.
     """
-    try:
-        parsed = _File.model_validate(yaml.safe_load((folder / "promises.yaml").read_text()))
-        text = (folder / "policy.md").read_text()
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ConfigurationError(f"promises.yaml: {where}: {fault['msg']}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise ConfigurationError("promises.yaml or policy.md of the policy version can't be read.") from None
-    _check_quoted(sections(text), parsed.sections)
+    parsed = files.parsed(folder / "promises.yaml", _File)
+    _check_quoted(sections(files.text(folder / "policy.md")), parsed.sections)
     statements = tuple(_statement(each) for section in parsed.sections for each in section.sentences)
     _check_narrowed(statements)
     return Register(statements)

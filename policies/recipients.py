@@ -5,10 +5,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from governance.errors import ConfigurationError
+from policies import files
 from policies.retention import IN_FORCE
 from policies.sentences import sections
 
@@ -94,15 +94,8 @@ class _File(BaseModel):
 
 def load(folder: Path = IN_FORCE) -> Recipients:
     """The recipients of a version's folder, checked against its `policy.md`. Raises ConfigurationError naming the place."""
-    try:
-        parsed = _File.model_validate(yaml.safe_load((folder / "recipients.yaml").read_text()))
-        text = (folder / "policy.md").read_text()
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ConfigurationError(f"recipients.yaml: {where}: {fault['msg']}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise ConfigurationError("recipients.yaml or policy.md of the policy version can't be read.") from None
+    parsed = files.parsed(folder / "recipients.yaml", _File)
+    text = files.text(folder / "policy.md")
     by_id = {sentence.id: sentence.text for section in sections(text) for sentence in section.sentences}
     seen: set[str] = set()
     for each in parsed.recipients:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from governance.errors import ConfigurationError
 from governance.period import Period
 from governance.retention.schedule import Rule, Schedule
+from policies import files
 
 IN_FORCE = Path(__file__).parent / "privacy" / "2026-03"
 
@@ -43,16 +43,8 @@ class _File(BaseModel):
 def load(folder: Path = IN_FORCE) -> Schedule:
     """The schedule of a version's folder. Raises ConfigurationError naming the file and the place."""
     path = folder / "retention.yaml"
-    try:
-        parsed = _File.model_validate(yaml.safe_load(path.read_text()))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ConfigurationError(f"{path.name}: {where}: {fault['msg']}.") from None
-    except (OSError, yaml.YAMLError):
-        raise ConfigurationError(f"{path.name} of the policy version can't be read.") from None
     rules: dict[str, Rule] = {}
-    for rule in parsed.rules:
+    for rule in files.parsed(path, _File).rules:
         if rule.id in rules:
             raise ConfigurationError(f"{path.name}: the rule {rule.id!r} stands twice.")
         rules[rule.id] = Rule(**rule.model_dump())
