@@ -132,9 +132,7 @@ def _screened(detail: Mapping[str, Detail]) -> dict[str, Detail]:
     return {
         sinks.passed(sinks.Sink.EVENT, name): value
         if value is None or isinstance(value, bool | int)
-        else sinks.WITHHELD
-        if sinks.withholds(sinks.Sink.EVENT, value)
-        else value
+        else sinks.passed(sinks.Sink.EVENT, value)
         for name, value in detail.items()
     }
 
