@@ -5,7 +5,6 @@ A canary never rests here, only where it was put and where it was found.
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Integer, String, Text, Uuid, select
@@ -15,20 +14,13 @@ from sqlalchemy.orm import Mapped
 from governance import events
 from governance.bodies import incidents
 from governance.bodies.attestation import Signer, statement
+from governance.bodies.verdict import Verdict
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 from governance.ids import uuid7
 
 CONTROL = "bodies-not-stored"
 _LISTED = 50
-
-
-class Verdict(StrEnum):
-    """`void`: the run shows nothing, because its own control failed or nothing could be sent or searched."""
-
-    CLEAN = "clean"
-    LEAK = "leak"
-    VOID = "void"
 
 
 @dataclass(frozen=True, slots=True)

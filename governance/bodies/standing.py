@@ -12,7 +12,8 @@ from uuid import UUID
 from governance import clock
 from governance.bodies import incidents, probe_run
 from governance.bodies.incidents import Incident
-from governance.bodies.probe_run import CONTROL, ProbeRun, Verdict
+from governance.bodies.probe_run import CONTROL, ProbeRun
+from governance.bodies.verdict import Verdict
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.period import Period

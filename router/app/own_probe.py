@@ -5,7 +5,8 @@ of what changed since it began. `valueapi probe` sends the whole matrix through 
 import socket
 from typing import Final
 
-from governance.bodies.probe_run import Result, Verdict
+from governance.bodies.probe_run import Result
+from governance.bodies.verdict import Verdict
 from router.app.self_probe import Running
 from router.probe import run
 from router.probe.case import Credential
@@ -95,7 +96,7 @@ async def probe(running: Running) -> Result:
 def _result(found: Probed, running: Running) -> Result:
     """As it is kept: places below the home by their place in it."""
     # A leak is one, whatever else the run failed to show.
-    verdict = Verdict.LEAK if found.findings else Verdict(found.verdict.value)
+    verdict = Verdict.LEAK if found.findings else found.verdict
     searched = ["what changed in the home's folders"]
     unread = [f"{_shown(gap.place, running)}: {gap.why}" for gap in found.unread]
     if running.pids and not any(gap.place.startswith("process ") for gap in found.unread):

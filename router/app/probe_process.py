@@ -9,16 +9,17 @@ import tempfile
 from contextlib import suppress
 from typing import Final
 
-from governance.bodies.probe_run import Verdict
+from governance.bodies.verdict import Verdict
 from governance.errors import ValueAPIError
 from router.app import self_probe
 from router.app.own_probe import probe
 from router.settings import Settings
+from router.surface import Exit
 
 SELF_PROBE: Final = "self-probe"
-EXIT: Final = {Verdict.CLEAN: 0, Verdict.LEAK: 1, Verdict.VOID: 2}
+EXIT: Final = {Verdict.CLEAN: Exit.OK, Verdict.LEAK: Exit.FAILED, Verdict.VOID: Exit.USAGE}
 _RECORDED: Final = (EXIT[Verdict.CLEAN], EXIT[Verdict.LEAK])
-_NICE: Final = 19
+NICE: Final = 19  # serving must not feel it
 _PR_SET_PDEATHSIG: Final = 1
 _GRACE_SECONDS: Final = 10.0
 
@@ -63,6 +64,6 @@ async def _main() -> int:
 
 
 if __name__ == "__main__":
-    os.nice(_NICE)
+    os.nice(NICE)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     sys.exit(asyncio.run(_main()))

@@ -24,7 +24,8 @@ import httpx2
 from governance import clock
 from governance.backup import in_use
 from governance.bodies import attestation, probe_run
-from governance.bodies.probe_run import Limits, ProbeRun, Result, Verdict
+from governance.bodies.probe_run import Limits, ProbeRun, Result
+from governance.bodies.verdict import Verdict
 from governance.datamap import DataUse
 from governance.errors import Conflict, ValueAPIError
 from governance.vault.purpose import Actor, states

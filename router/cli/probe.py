@@ -11,19 +11,19 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from governance.bodies.verdict import Verdict
 from governance.errors import ConfigurationError, ValueAPIError
+from router.app.probe_process import EXIT
 from router.app.stores import opened
 from router.cli import probe_self, probe_shown
 from router.cli.output import Json, err, print_json, verb
 from router.probe import evidence, run
 from router.probe.case import Credential, Headers, only
 from router.probe.cases.lanes import lanes
-from router.probe.result import Result, Verdict
+from router.probe.result import Result
 from router.probe.target import Target
 from router.settings import Settings
-from router.surface import Dialect, Exit
-
-_CODES = {Verdict.CLEAN: Exit.OK, Verdict.LEAK: Exit.FAILED, Verdict.VOID: Exit.USAGE}
+from router.surface import Dialect
 
 
 @verb()
@@ -65,7 +65,7 @@ def probe(
 ) -> None:
     """Does anything of a prompt or completion come to rest? Exit 0: no, 1: it leaks, 2: the run is void."""
     if self_:
-        raise typer.Exit(_CODES[Verdict(probe_self.run(as_json))])
+        raise typer.Exit(EXIT[Verdict(probe_self.run(as_json))])
     options = run.Options(
         postgres=postgres,
         postgres_data=(postgres_data,) if postgres_data is not None else (),
@@ -108,7 +108,7 @@ def probe(
         print_json(result.as_json())
     else:
         probe_shown.show(result)
-    raise typer.Exit(_CODES[result.verdict])
+    raise typer.Exit(EXIT[result.verdict])
 
 
 def _key(name: str | None, file: Path | None) -> str:

@@ -6,15 +6,14 @@ import os
 from governance.bodies.probe_run import ProbeRun
 from router.app import self_probe
 from router.app.own_probe import probe
+from router.app.probe_process import NICE
 from router.cli.output import out, print_json, table
 from router.settings import Settings
-
-_NICE = 19  # serving must not feel it
 
 
 def run(as_json: bool) -> str:
     """Probe the running service of this home and keep the result; its verdict. Raises Conflict where another probes it."""
-    os.nice(_NICE)
+    os.nice(NICE)
     row = asyncio.run(self_probe.run(Settings.load(), probe))
     told = _told(row)
     if as_json:

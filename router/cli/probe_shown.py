@@ -5,8 +5,9 @@ from collections import defaultdict
 from rich.markup import escape
 from rich.table import Table
 
+from governance.bodies.verdict import Verdict
 from router.cli.output import out, table
-from router.probe.result import Found, Result, Verdict
+from router.probe.result import Found, Result
 
 _STYLES = {Verdict.CLEAN: "bold green", Verdict.LEAK: "bold red", Verdict.VOID: "bold yellow"}
 _SHOWN_MAX = 20  # rows of a list; --json has all

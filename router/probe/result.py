@@ -4,16 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from governance.bodies.verdict import Verdict
 from router.probe.sender import Outcome
-
-
-class Verdict(StrEnum):
-    CLEAN = "clean"
-    LEAK = "leak"
-    VOID = "void"  # it says nothing about the gateway
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import os
 import pytest
 
 from governance.bodies.scanner import control, control_sinks
+from governance.bodies.verdict import Verdict
 from router.probe import run
 from router.probe.case import only
-from router.probe.result import Verdict
 from tests.services.postgres import Postgres
 from tests.services.redis import redis_server
 

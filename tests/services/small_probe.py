@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 
 from governance import clock
-from governance.bodies.probe_run import Result, Verdict
+from governance.bodies.probe_run import Result
+from governance.bodies.verdict import Verdict
 from router.app.self_probe import Running
 from tests.services.at_rest import holding
 

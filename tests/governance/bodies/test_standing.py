@@ -9,8 +9,9 @@ import pytest
 
 from governance import clock
 from governance.bodies import attestation, incidents, probe_run, standing
-from governance.bodies.probe_run import Limits, ProbeRun, Result, Verdict
+from governance.bodies.probe_run import Limits, ProbeRun, Result
 from governance.bodies.standing import Standing
+from governance.bodies.verdict import Verdict
 from governance.db import Database
 from governance.errors import Conflict, NotFound, Rejected
 from governance.period import Period

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from governance.bodies.probe_run import Verdict
+from governance.bodies.verdict import Verdict
 from router.app import own_probe
 from router.app.self_probe import Running
 from router.probe.case import Credential
@@ -16,7 +16,6 @@ from router.probe.cases.lanes import lanes
 from router.probe.cases.matrix import matrix
 from router.probe.result import Control, Found, Gap
 from router.probe.result import Result as Probed
-from router.probe.result import Verdict as Probe
 from router.providers.probe_catalog import model_id, probe_catalog
 from router.surface import Dialect, Endpoint
 from tests.router.probe.conftest import few_sinks as few_sinks  # for every test here
@@ -38,7 +37,7 @@ RUNNING = Running(
     NOW,
 )
 CLEAN = Probed(
-    Probe.CLEAN, (), NOW, NOW, "t", "1", "d", 90, {}, {}, 200, Control(700, ()), (),
+    Verdict.CLEAN, (), NOW, NOW, "t", "1", "d", 90, {}, {}, 200, Control(700, ()), (),
     (Gap(URL, "refused"), Gap("/srv/home/data/x", "gone")), {}, 9, 1,
 )  # fmt: skip
 
@@ -64,9 +63,9 @@ def test_places_are_told_by_their_place_in_the_home_and_stores_without_their_add
 
 def test_a_leak_is_one_also_where_the_run_shows_nothing_else() -> None:
     leak = Found("chat/good/prompt/text", "/srv/home/log/debug.log", "text", 7, 55, "running")
-    kept = own_probe._result(replace(CLEAN, verdict=Probe.VOID, reasons=("It was void.",), findings=(leak,)), RUNNING)
+    kept = own_probe._result(replace(CLEAN, verdict=Verdict.VOID, reasons=("It was void.",), findings=(leak,)), RUNNING)
     assert kept.verdict is Verdict.LEAK and kept.findings == ("chat/good/prompt/text in home/log/debug.log (text)",)
-    void = own_probe._result(replace(CLEAN, verdict=Probe.VOID, reasons=("One.", "Two.")), RUNNING)
+    void = own_probe._result(replace(CLEAN, verdict=Verdict.VOID, reasons=("One.", "Two.")), RUNNING)
     assert (void.verdict, void.why) == (Verdict.VOID, "One. Two.")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from governance import clock
 from governance.bodies import incidents
-from governance.bodies.probe_run import Verdict
+from governance.bodies.verdict import Verdict
 from governance.db import Database
 from governance.jobs import due
 from governance.period import Period

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from governance.bodies.verdict import Verdict
 from governance.vault.event_signature import verify
 from router.cli import probe, probe_shown
 from router.cli.main import app
-from router.probe.result import Control, Descriptor, Found, Gap, Result, Verdict
+from router.probe.result import Control, Descriptor, Found, Gap, Result
 from tests.services.valueapi import ValueAPI
 
 FOUND = Found("chat/500 as JSON/prompt/content", "/gateway/data.db", "sqlite free page > text", 8192, 55, "stopped")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from router.probe.result import Control, Descriptor, Found, Gap, Verdict, judge, outcomes
+from governance.bodies.verdict import Verdict
+from router.probe.result import Control, Descriptor, Found, Gap, judge, outcomes
 from router.probe.sender import Outcome
 
 GOOD: dict[str, Any] = {

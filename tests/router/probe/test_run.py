@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from governance.bodies.scanner import decode, files
+from governance.bodies.verdict import Verdict
 from governance.errors import ConfigurationError
 from router.probe import run
 from router.probe.case import only
-from router.probe.result import Found, Result, Verdict
+from router.probe.result import Found, Result
 from tests.router.probe.conftest import Toy
 
 SAMPLE = (
