@@ -52,6 +52,8 @@ class Jobs:
         self._tick_s = tick_s
         self._led = False
         self._failing = False
+        self._closing = False
+        self._ticking: asyncio.Task[None] | None = None
         self._planned: dict[str, datetime] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         defaults = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
@@ -65,15 +67,28 @@ class Jobs:
 
     async def aclose(self) -> None:
         """Cut short what runs, which stays due, and let the lead go."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        self._closing = True
         running = list(self._running.values())
         for task in running:
             task.cancel()
+        # A tick is short, and is let end: APScheduler would cancel it on its way to the store, and what runs once more
+        # while it closes its connections, which can leave a connection that nobody closes.
+        if self._ticking is not None:
+            running.append(self._ticking)
         await asyncio.gather(*running, return_exceptions=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
         await self._leader.aclose()
 
     async def _tick(self) -> None:
+        self._ticking = asyncio.current_task()
+        try:
+            if not self._closing:
+                await self._look()
+        finally:
+            self._ticking = None
+
+    async def _look(self) -> None:
         """Take or keep the lead, and plan what the table says: a command may have made a job due."""
         try:
             led, self._led = self._led, await self._leader.leads()
@@ -111,12 +126,14 @@ class Jobs:
         self._planned.clear()
 
     async def _run(self, name: str) -> None:
-        if name in self._running or not await self._leader.leads():
+        if self._closing or name in self._running:
             return
         task = asyncio.current_task()
         assert task is not None
         self._running[name] = task
         try:
+            if not await self._leader.leads():
+                return
             self._plan(name, await self._one(self._jobs[name]))
         except Exception as error:
             await self._failed(error)

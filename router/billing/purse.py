@@ -21,7 +21,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 from uuid import UUID
 
 import structlog
@@ -133,6 +133,13 @@ class _Owed:
     charge_microcredits: int
 
 
+class _Extended(NamedTuple):
+    """What a database step found, and the reservation that it could make."""
+
+    hold: Hold
+    reservation: Reservation | None = None
+
+
 class Purse:
     """Made by `open`, ended by `aclose`."""
 
@@ -164,7 +171,7 @@ class Purse:
         self._stopping = asyncio.Event()
         self._committing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
-        self._steps: set[asyncio.Task[Hold]] = set()
+        self._steps: set[asyncio.Task[_Extended]] = set()
 
     @classmethod
     async def open(
@@ -222,15 +229,14 @@ class Purse:
                 held = self._held[account_id] = _Held(account_id)
                 self._by_lease[held.id] = held
             held.last_used = time.monotonic()
-            found = await self._step(self._extend(held, amount_microcredits))
+            found, reservation = await self._step(self._extend(held, amount_microcredits))
+            if reservation is not None:
+                return reservation
             if found.closed:
                 self._forget(held)
                 continue
-            reservation = self.try_reserve(account_id, amount_microcredits)
-            if reservation is not None:
-                return reservation
             if found.amount is not None:
-                # Somebody was faster on the way back here.
+                # Others, who needed no step, took it while it was put aside.
                 if time.monotonic() > until:
                     raise Unavailable("The account's Credits are in high demand at this moment.", retry_after_s=1)
                 continue
@@ -370,28 +376,38 @@ class Purse:
         self._refused_until = time.monotonic() + 1.0
         _log.error("journal:write:failed", errno=error.errno)
 
-    async def _step(self, work: Coroutine[Any, Any, Hold]) -> Hold:
+    async def _step(self, work: Coroutine[Any, Any, _Extended]) -> _Extended:
         """Run a database step to its end even if the caller goes away: a transaction isn't cancelled half way."""
         task = asyncio.create_task(work)
         self._steps.add(task)
         task.add_done_callback(self._stepped)
         try:
             return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._unwanted)
+            raise
         except (SQLAlchemyError, OSError) as error:
             _log.warning("lease:hold:failed", error=type(error).__name__)
             raise Unavailable("The ledger can't be reached at this moment.", retry_after_s=1) from None
 
-    def _stepped(self, task: "asyncio.Task[Hold]") -> None:
+    def _stepped(self, task: "asyncio.Task[_Extended]") -> None:
         self._steps.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio doesn't print it
 
-    async def _extend(self, held: _Held, need: int) -> Hold:
+    def _unwanted(self, task: "asyncio.Task[_Extended]") -> None:
+        """Its caller went away: give back what it reserved."""
+        if not task.cancelled() and task.exception() is None and (reservation := task.result().reservation) is not None:
+            self.release(reservation)
+
+    async def _extend(self, held: _Held, need: int) -> _Extended:
+        """Put aside what is needed and reserve it at once: who waits for the lock next would take it otherwise, and of
+        many requests at once the last would wait for all others."""
         async with held.lock:
-            if held.stored and held.free >= need:
-                return Hold(held.amount)
             if self._held.get(held.account_id) is not held:
-                return Hold(None, closed=True)
+                return _Extended(Hold(None, closed=True))
+            if held.stored and held.free >= need:
+                return _Extended(Hold(held.amount), self.try_reserve(held.account_id, need))
             was_stored = held.stored
             # From here the row may exist whatever is reported: a commit's answer can be lost.
             held.stored = True
@@ -407,7 +423,7 @@ class Purse:
                 held.amount, held.withheld = found.amount, 0
             elif not found.closed:
                 held.stored = was_stored
-            return found
+            return _Extended(found, self.try_reserve(held.account_id, need))
 
     def _forget(self, held: _Held) -> None:
         """Take a lease out of use. Reservations on it can still be settled: the customer's balance pays."""

@@ -20,7 +20,7 @@ from router.billing import journal, lease, ledger
 from router.billing.journal import JournalWriter
 from router.billing.lease import Lease
 from router.billing.ledger import CREDIT, AccountKind, LedgerAccount, ledger_account_id
-from router.billing.purse import Purse, PurseLimits
+from router.billing.purse import Purse, PurseLimits, Reservation
 from router.billing.usage_log import Usage
 from router.errors import TooFewCredits, Unavailable
 from tests.router.billing.book import Customer, Flaky, Signal, customer
@@ -175,6 +175,36 @@ async def test_concurrent_requests_never_overspend(db: Database, keys: KeyStore,
         await asyncio.gather(*(request() for _ in range(200)))
         assert served == CREDIT // 9_000
     assert await books(db, made) == (CREDIT - served * 9_000, served)
+
+
+async def test_of_many_requests_at_once_none_waits_for_all_others(
+    db: Database, keys: KeyStore, folder: Path, signal: Signal
+) -> None:
+    made = await customer(db, keys, CREDIT)
+    # Whoever isn't served by its own step is refused.
+    limits = PurseLimits(tick_s=0.01, idle_s=60, spare_microcredits=0, recall_wait_s=0)
+    async with opened(db, keys, folder, signal, limits) as purse:
+        reservations = await asyncio.gather(*(purse.reserve(made.account_id, 1000) for _ in range(60)))
+        for reservation in reservations:
+            purse.release(reservation)
+
+
+async def test_a_caller_that_leaves_within_a_step_reserves_nothing(
+    db: Database, keys: KeyStore, folder: Path, signal: Signal
+) -> None:
+    async with opened(db, keys, folder, signal) as purse:
+        for turns in range(10):
+            made = await customer(db, keys, CREDIT)
+            leaving = asyncio.create_task(purse.reserve(made.account_id, CREDIT))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            leaving.cancel()
+            [left] = await asyncio.gather(leaving, return_exceptions=True)
+            if isinstance(left, Reservation):  # it was too late
+                purse.release(left)
+            await asyncio.gather(*purse._steps)
+            await asyncio.sleep(0.01)
+            purse.release(await purse.reserve(made.account_id, CREDIT))
 
 
 async def test_one_settle_may_exceed_its_reserve_and_nothing_more_follows(
