@@ -6,7 +6,7 @@ while each control's latest run passed and is not older than `evidence_max_age`,
 version; a later binding is a change in a live register.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
@@ -16,6 +16,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator, model_validator
 
 from governance.errors import ConfigurationError
+from governance.evidence import fields
 from governance.period import Period
 from policies import files
 from policies.retention import IN_FORCE
@@ -55,8 +56,9 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Every sentence of a version, in order."""
+    """Every sentence of a version, in order. `version`: series and version, as `privacy/2026-03`."""
 
+    version: str
     statements: tuple[Statement, ...]
 
     @property
@@ -68,14 +70,10 @@ class Register:
         """Ids of all that are named."""
         return frozenset(control for _, promise in self.promises for control in promise.controls)
 
-    def check_controls(self, known: Collection[str]) -> None:
-        """Raises ConfigurationError with the first sentence that names a control that isn't `known`."""
-        for statement, promise in self.promises:
-            for control in promise.controls:
-                if control not in known:
-                    raise ConfigurationError(
-                        f"promises.yaml: {statement.id} names the control {control!r}, which isn't known."
-                    )
+    @property
+    def attestations(self) -> frozenset[str]:
+        """Names of all documents that are asked for."""
+        return frozenset(name for _, promise in self.promises for name in promise.attestations)
 
 
 _Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
@@ -149,7 +147,11 @@ def load(folder: Path = IN_FORCE) -> Register:
     _check_quoted(sections(files.text(folder / "policy.md")), parsed.sections)
     statements = tuple(_statement(each) for section in parsed.sections for each in section.sentences)
     _check_narrowed(statements)
-    return Register(statements)
+    register = Register(f"{folder.parent.name}/{folder.name}", statements)
+    fields.declare_names("policy", (register.version,))
+    fields.declare_names("statement", [each.id for each in statements])
+    fields.declare_names("document", register.attestations)
+    return register
 
 
 def _check_quoted(text: tuple[Section, ...], quoted: list[_Section]) -> None:

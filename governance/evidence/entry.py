@@ -19,7 +19,7 @@ from uuid import UUID
 
 from governance.datamap import DataUse, Store, registry
 from governance.errors import DeclarationError
-from governance.evidence.fields import Field, count, digest, flag, identifier, named, one_of, ranges
+from governance.evidence.fields import Field, count, digest, flag, identifier, named, names, one_of, ranges
 from governance.vault.purpose import STAFF
 
 SALT_BYTES = 32
@@ -43,6 +43,8 @@ class EntryType(StrEnum):
     INCIDENT_OPENED = "incident:record:opened"
     INCIDENT_ASSESSED = "incident:record:assessed"
     INCIDENT_CLOSED = "incident:record:closed"
+    ATTESTATION_RECORDED = "policy:attestation:recorded"
+    PROMISE_BOUND = "policy:promise:bound"
     REPORT_ISSUED = "report:document:issued"
     SETTING_CHANGED = "settings:value:changed"
     EVENTS_RECORDED = "events:log:recorded"
@@ -79,6 +81,7 @@ FIELDS: dict[EntryType, dict[str, Field]] = {
         "code": digest,
         "result": one_of(("passed", "failed", "unproven")),
         "examined": count,
+        "failed": count,
     },
     EntryType.INCIDENT_OPENED: {"incident": identifier, "severity": one_of(("low", "medium", "high", "critical"))},
     EntryType.INCIDENT_ASSESSED: {
@@ -88,6 +91,12 @@ FIELDS: dict[EntryType, dict[str, Field]] = {
         "records": count,
     },
     EntryType.INCIDENT_CLOSED: {"incident": identifier},
+    EntryType.ATTESTATION_RECORDED: {"document": named("document"), "digest": digest},
+    EntryType.PROMISE_BOUND: {
+        "version": named("policy"),
+        "statement": named("statement"),
+        "controls": names("control"),
+    },
     EntryType.REPORT_ISSUED: {"report": named("report"), "digest": digest},
     EntryType.SETTING_CHANGED: {"setting": named("setting")},
     EntryType.EVENTS_RECORDED: {"first": digest, "bytes": count, "digest": digest},

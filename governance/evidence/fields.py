@@ -15,7 +15,7 @@ Field = Callable[[Any], Any]
 COUNT_MAX = 2**53 - 1  # what JSON readers keep exactly, RFC 8259 section 6
 RANGES_MAX = 1000
 _HEX = re.compile("[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,63}")
 _names: dict[str, set[str]] = {}
 
 
@@ -87,9 +87,22 @@ def named(kind: str) -> Field:
     return name
 
 
+def names(kind: str) -> Field:
+    """A list of declared names."""
+    one = named(kind)
+
+    def several(value: Any) -> list[str]:
+        if not isinstance(value, list | tuple) or len(value) > RANGES_MAX:
+            raise _refuse(f"declared names of a {kind}")
+        return [one(each) for each in value]
+
+    return several
+
+
 def declare_names(kind: str, names: Collection[str]) -> None:
-    """Names of controls, rules, reports, policy versions or settings; from code or shipped files, never from input."""
+    """Names of controls, rules, reports, settings, policy versions, their sentences and documents: from code or shipped
+    files, never from input."""
     for each in names:
         if not _NAME.fullmatch(each):
-            raise DeclarationError(f"A name of a {kind} is lower case, digits and . _ -, 64 characters at most.")
+            raise DeclarationError(f"A name of a {kind} is lower case, digits and . _ / -, 64 characters at most.")
     _names.setdefault(kind, set()).update(names)

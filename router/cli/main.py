@@ -6,6 +6,7 @@ from router.cli import (
     accounts,
     audit,
     backup,
+    controls,
     datamap,
     docs,
     doctor,
@@ -16,8 +17,10 @@ from router.cli import (
     ledger,
     outbox,
     probe,
+    promises,
     scan,
     serve,
+    verify,
 )
 
 app = typer.Typer(
@@ -34,6 +37,7 @@ app.command("doctor")(doctor.doctor)
 app.command("datamap")(datamap.datamap)
 app.command("docs")(docs.docs)
 app.command("probe")(probe.probe)
+app.command("verify")(verify.verify)
 app.command("erase-check")(erase_check.erase_check)
 app.command("scan")(scan.scan)
 app.add_typer(accounts.app, name="accounts")
@@ -44,6 +48,8 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(audit.app, name="audit")
+app.add_typer(controls.app, name="controls")
+app.add_typer(promises.app, name="promises")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import governance.backup.registry
 import governance.bodies.attestation
 import governance.bodies.incidents
 import governance.bodies.probe_run
+import governance.controls.runs
 import governance.evidence.pending
 import governance.jobs.due
 import governance.pair
@@ -18,6 +19,8 @@ import governance.vault.openings
 import governance.vault.permitted
 import governance.vault.rotation
 import governance.vault.staff_opening
+import policies.attestations
+import policies.bindings
 import router.accounts.account
 import router.accounts.api_key
 import router.accounts.one_time

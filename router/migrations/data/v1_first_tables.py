@@ -22,12 +22,46 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
     )
     op.create_table(
+        "attestation_document",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=20), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attestation_document")),
+    )
+    with op.batch_alter_table("attestation_document", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_attestation_document_name"), ["name"], unique=False)
+
+    op.create_table(
         "attestation_key",
         sa.Column("id", sa.String(length=43), nullable=False),
         sa.Column("public", sa.String(length=43), nullable=False),
         sa.Column("first_used_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attestation_key")),
     )
+    op.create_table(
+        "control_run",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("control", sa.String(length=64), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_by", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome", sa.String(length=10), nullable=True),
+        sa.Column("examined", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.JSON(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("missing", sa.Text(), nullable=False),
+        sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_control_run")),
+    )
+    with op.batch_alter_table("control_run", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_control_run_control"), ["control"], unique=False)
+
     op.create_table(
         "data_evidence",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -168,6 +202,17 @@ def upgrade() -> None:
         sa.Column("why", sa.String(length=200), nullable=False),
         sa.Column("attestation", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_probe_run")),
+    )
+    op.create_table(
+        "promise_binding",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("statement", sa.String(length=20), nullable=False),
+        sa.Column("controls", sa.JSON(), nullable=False),
+        sa.Column("bound_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.String(length=20), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_promise_binding")),
     )
     op.create_table(
         "scheduled_job",
@@ -374,6 +419,7 @@ def downgrade() -> None:
 
     op.drop_table("usage")
     op.drop_table("scheduled_job")
+    op.drop_table("promise_binding")
     op.drop_table("probe_run")
     op.drop_table("opening_count")
     op.drop_table("ledger_entry")
@@ -402,5 +448,13 @@ def downgrade() -> None:
     op.drop_table("data_evidence_subject")
     op.drop_table("data_evidence_state")
     op.drop_table("data_evidence")
+    with op.batch_alter_table("control_run", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_control_run_control"))
+
+    op.drop_table("control_run")
     op.drop_table("attestation_key")
+    with op.batch_alter_table("attestation_document", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_attestation_document_name"))
+
+    op.drop_table("attestation_document")
     op.drop_table("account")

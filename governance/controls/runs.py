@@ -1,0 +1,187 @@
+"""What runs of controls found. A run is recorded when it begins: one whose process died has failed, it isn't absent.
+
+Its outcome is an entry of the transparency log, in the same transaction; the row beside it holds what was found. A failed
+run opens the control's incident, or is counted to the one that is open.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import JSON, Integer, String, Text, Uuid, delete, func, or_, select
+from sqlalchemy.orm import Mapped
+
+from governance import clock, events
+from governance.bodies import incidents
+from governance.controls.control import Control, ControlResult, Outcome
+from governance.controls.registry import Registry
+from governance.datamap import Base, DataUse, impersonal
+from governance.db import Database, UtcDateTime
+from governance.errors import ValueAPIError
+from governance.evidence import pending
+from governance.evidence.entry import EntryType
+from governance.ids import uuid7
+from governance.period import Period
+
+_LISTED: Final = 50
+_DIED: Final = "The run ended without a result: its process died or was stopped."
+_SLACK: Final = timedelta(minutes=1)  # between a run's time limit and what a look from outside takes for dead
+
+
+class ControlRun(Base):
+    """A run. `entry_id`: the evidence; `code`: digest of the program that ran; `ends_by`: when it is dead if not ended."""
+
+    __tablename__ = "control_run"
+
+    id: Mapped[UUID] = impersonal(Uuid, 450, primary_key=True)
+    control: Mapped[str] = impersonal(String(64), 451, index=True)
+    code: Mapped[str] = impersonal(String(64), 452)
+    started_at: Mapped[datetime] = impersonal(UtcDateTime, 453)
+    ends_by: Mapped[datetime] = impersonal(UtcDateTime, 454)
+    ended_at: Mapped[datetime | None] = impersonal(UtcDateTime, 455, nullable=True)
+    outcome: Mapped[str | None] = impersonal(String(10), 456, nullable=True)
+    examined: Mapped[int] = impersonal(Integer, 457)
+    failures: Mapped[list[str]] = impersonal(JSON, 458)
+    failed: Mapped[int] = impersonal(Integer, 459)
+    missing: Mapped[str] = impersonal(Text, 460)
+    counts: Mapped[dict[str, int]] = impersonal(JSON, 461)
+    entry_id: Mapped[UUID | None] = impersonal(Uuid, 462, nullable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that ended, or died. `evidence_id`: its entry in the log; None of one that died and wasn't recorded yet."""
+
+    id: UUID
+    control: str
+    outcome: Outcome
+    at: datetime
+    examined: int
+    failures: tuple[str, ...]
+    failed: int
+    missing: str
+    evidence_id: UUID | None
+
+    def fresh(self, max_age: Period) -> bool:
+        return max_age.after(self.at) > clock.now()
+
+
+async def run(db: Database, control: Control, code: str) -> Run:
+    """Run a control and record what it found; `code`: digest of the program, SHA-256 in hex.
+
+    Whatever it raises is a failure that is recorded. Called off (a shutdown), it leaves nothing.
+    """
+    run_id = await _begin(db, control, code)
+    # A crash from here to `_end`: the row says that it began, and `bury` records it as failed.
+    try:
+        result = await _result(control)
+    except BaseException:
+        await asyncio.shield(_call_off(db, run_id))
+        raise
+    return await _end(db, run_id, control, result)
+
+
+async def _result(control: Control) -> ControlResult:
+    try:
+        async with asyncio.timeout(control.seconds_max):
+            return await control.run()
+    except TimeoutError:
+        return ControlResult(0, (f"It didn't come to an end within {control.seconds_max:g} seconds.",))
+    except ValueAPIError as error:
+        return ControlResult(0, (f"It couldn't look: {error}",))  # a text of ours
+    except Exception as error:
+        return ControlResult(0, (f"It couldn't look: {type(error).__name__}.",))
+
+
+async def bury(db: Database, registry: Registry) -> None:
+    """Record the runs whose process died as failed."""
+    over = clock.now() - _SLACK
+    dead = select(ControlRun.id, ControlRun.control).where(ControlRun.ended_at.is_(None), ControlRun.ends_by < over)
+    async with db.session(DataUse.SECURITY) as session:
+        rows = (await session.execute(dead)).all()
+    for run_id, control_id in rows:
+        if control_id in registry.ids:
+            await _end(db, run_id, registry.get(control_id), ControlResult(0, (_DIED,)))
+
+
+async def latest(db: Database) -> dict[str, Run]:
+    """The newest run of each control that ended or died; one that goes on isn't seen."""
+    over = clock.now() - _SLACK
+    done = or_(ControlRun.ended_at.is_not(None), ControlRun.ends_by < over)
+    place = func.row_number().over(partition_by=ControlRun.control, order_by=ControlRun.id.desc()).label("place")
+    newest = select(ControlRun.id, place).where(done).subquery()
+    query = select(ControlRun).join(newest, newest.c.id == ControlRun.id).where(newest.c.place == 1)
+    async with db.session(DataUse.SECURITY) as session:
+        return {row.control: _read(row) for row in await session.scalars(query)}
+
+
+async def history(db: Database, control_id: str, *, limit: int = 20) -> list[Run]:
+    """A control's last runs that ended, the newest first."""
+    query = select(ControlRun).where(ControlRun.control == control_id, ControlRun.ended_at.is_not(None))
+    async with db.session(DataUse.SECURITY) as session:
+        return [_read(row) for row in await session.scalars(query.order_by(ControlRun.id.desc()).limit(limit))]
+
+
+async def _begin(db: Database, control: Control, code: str) -> UUID:
+    now = clock.now()
+    row = ControlRun(
+        id=uuid7(), control=control.id, code=code, started_at=now, ends_by=now + timedelta(seconds=control.seconds_max),
+        examined=0, failures=[], failed=0, missing="", counts={},
+    )  # fmt: skip
+    async with db.transaction(DataUse.SECURITY) as session:
+        session.add(row)
+    return row.id
+
+
+async def _call_off(db: Database, run_id: UUID) -> None:
+    async with db.transaction(DataUse.SECURITY) as session:
+        await session.execute(delete(ControlRun).where(ControlRun.id == run_id))
+
+
+async def _end(db: Database, run_id: UUID, control: Control, result: ControlResult) -> Run:
+    """Result, evidence and incident in one transaction: all of them, or none."""
+    opened = None
+    async with db.transaction(DataUse.SECURITY) as session:
+        row = await session.get_one(ControlRun, run_id, with_for_update=True)
+        if row.ended_at is not None:
+            return _read(row)  # buried by another, whose word stands
+        row.ended_at, row.outcome = clock.now(), result.outcome.value
+        row.examined, row.failed, row.counts = result.examined, len(result.failures), dict(result.counts)
+        row.failures, row.missing = list(result.failures[:_LISTED]), result.missing
+        row.entry_id = await pending.record(session, EntryType.CONTROL_RUN, detail=_detail(row))
+        if result.failures:
+            opened = await incidents.open_or_add(session, control.id, row.id, row.failures)
+    # A crash here: run, entry and incident are kept; only the event is missing.
+    if opened is not None:
+        await events.emit_async(
+            "controls:check:failed",
+            {"control": control.id, "run": str(row.id), "incident_id": str(opened.id), "failed": row.failed},
+        )
+    return _read(row)
+
+
+def _detail(row: ControlRun) -> dict[str, object]:
+    return {
+        "control": row.control,
+        "code": row.code,
+        "result": row.outcome,
+        "examined": row.examined,
+        "failed": row.failed,
+    }
+
+
+def _read(row: ControlRun) -> Run:
+    died = row.ended_at is None
+    return Run(
+        id=row.id,
+        control=row.control,
+        outcome=Outcome.FAILED if row.outcome is None else Outcome(row.outcome),
+        at=row.ended_at or row.ends_by,
+        examined=row.examined,
+        failures=(_DIED,) if died else tuple(row.failures),
+        failed=1 if died else row.failed,
+        missing=row.missing,
+        evidence_id=row.entry_id,
+    )

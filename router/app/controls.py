@@ -1,0 +1,47 @@
+"""Every control of this program, given what it looks at; who adds one adds it here, and binds a promise to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from governance.bodies import standing
+from governance.bodies.standing import Standing
+from governance.controls.bodies_not_stored import BodiesNotStored
+from governance.controls.registry import Registry
+from governance.errors import Conflict
+from governance.period import Period
+from router.app import self_probe
+from router.app.own_probe import probe
+from router.app.stores import Stores
+from router.controls.ledger_balanced import LedgerBalanced
+from router.probe import program
+
+_AGAIN_S = 2.0
+
+
+def registry(stores: Stores) -> Registry:
+    """Made anew for each process."""
+    return Registry(
+        (
+            BodiesNotStored(stores.data, _standing(stores), _probe(stores)),
+            LedgerBalanced(stores.data),
+        )
+    )
+
+
+def _standing(stores: Stores) -> Callable[[], Awaitable[Standing]]:
+    max_age = Period.parse(stores.settings.self_probe_max_age)
+    return lambda: standing.read(stores.data, program.digest(), max_age)
+
+
+def _probe(stores: Stores) -> Callable[[], Awaitable[None]]:
+    async def once() -> None:
+        while True:
+            try:
+                await self_probe.run(stores.settings, probe)
+                return
+            except Conflict:  # one is running: what it finds is as good
+                await asyncio.sleep(_AGAIN_S)
+                if (await _standing(stores)()).state != "unverified":
+                    return
+
+    return once

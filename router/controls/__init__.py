@@ -1,0 +1,1 @@
+"""Controls that look at what the router alone has: books, providers, pages, listeners."""
