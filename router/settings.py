@@ -99,6 +99,9 @@ class Settings(GovernanceSettings):
     keepalive_seconds: Seconds = Field(75, description="An idle connection is closed after this.")
     connections_max: int = Field(10_000, ge=1, description="Open connections per process.")
 
+    controls: bool = Field(
+        True, description="The running service runs each control by its cadence; off leaves it to `valueapi verify`."
+    )
     self_probe_every: Annotated[str, AfterValidator(_duration_or_off)] = Field(
         "PT6H",
         description="How often the running service probes itself for content at rest, an ISO 8601 duration, or off; after "

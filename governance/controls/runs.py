@@ -27,6 +27,7 @@ from governance.period import Period
 
 _LISTED: Final = 50
 _DIED: Final = "The run ended without a result: its process died or was stopped."
+_STALE: Final = "It hasn't run for longer than its passes are good for"
 _SLACK: Final = timedelta(minutes=1)  # between a run's time limit and what a look from outside takes for dead
 
 
@@ -104,6 +105,20 @@ async def bury(db: Database, registry: Registry) -> None:
     for run_id, control_id in rows:
         if control_id in registry.ids:
             await _end(db, run_id, registry.get(control_id), ControlResult(0, (_DIED,)))
+
+
+async def open_stale(db: Database, registry: Registry) -> None:
+    """Open an incident for each control whose newest run is too old: what isn't looked at isn't known to be well."""
+    last = await latest(db)
+    for control in registry:
+        run = last.get(control.id)
+        if run is None or run.fresh(control.max_age):
+            continue
+        async with db.transaction(DataUse.SECURITY) as session:
+            if await incidents.open_one(session, control.id, lock=True) is None:
+                await incidents.open_or_add(
+                    session, control.id, run.id, [f"{_STALE}: the last was at {run.at:%Y-%m-%d %H:%M} UTC."]
+                )
 
 
 async def latest(db: Database) -> dict[str, Run]:

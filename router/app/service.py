@@ -32,7 +32,8 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
-from router.app import confinement, probe_process
+from router.app import confinement, controls_process, probe_process
+from router.app.controls_process import CONTROLS
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
 from router.app.stores import Stores, open_stores
@@ -56,6 +57,8 @@ from router.web.context import WebContext
 _MAIL_EVERY_S = 2.0
 _PACKAGES = ("governance", "policies", "reports", "router")
 _SETTLE = timedelta(seconds=30)  # between a start and the probe that follows it
+_QUIET = timedelta(minutes=5)  # between a first start and the first look at every control
+_CONTROLS_EVERY = Period.parse("PT10M")  # how often it is looked which are due
 _log = structlog.get_logger("service")
 
 
@@ -259,6 +262,10 @@ class Service:
         if settings.self_probe_every != OFF:
             every = Period.parse(settings.self_probe_every)
             jobs.append(Job(SELF_PROBE, every, probe_process.start, first_after=_SETTLE))
+        if settings.controls:
+            jobs.append(
+                Job(CONTROLS, _CONTROLS_EVERY, partial(controls_process.start, self.stores), first_after=_QUIET)
+            )
         scheduler = Jobs(data, leader_of(settings.data_store(), settings.run_folder), jobs)
         await scheduler.start()
         self._stack.push_async_callback(scheduler.aclose)

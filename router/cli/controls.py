@@ -9,12 +9,11 @@ import typer
 from governance.controls import runs
 from governance.controls.control import Control, Outcome
 from governance.controls.runs import Run
-from governance.vault.purpose import Actor, states
+from router.app import child
 from router.app.controls import registry
-from router.app.probe_process import NICE
 from router.app.stores import opened
-from router.cli.output import Json, fail, out, print_json, progress_bar, table, verb
-from router.probe import program
+from router.cli import controls_run
+from router.cli.output import Json, fail, out, print_json, table, verb
 from router.settings import Settings
 
 app = typer.Typer(help="The checks that promises rest on.", no_args_is_help=True)
@@ -59,22 +58,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run controls now and record what they find. Exit 1 where one fails."""
-    os.nice(NICE)
+    os.nice(child.NICE)
 
-    @states(Actor.JOB)
     async def go() -> list[Run]:
         async with opened(Settings.load()) as stores:
             controls = registry(stores)
             chosen = [controls.get(each) for each in control_ids] if control_ids else list(controls)
-            await runs.bury(stores.data, controls)
-            with progress_bar("controls", shown=not as_json) as progress:
-                found = []
-                for number, each in enumerate(chosen):
-                    progress(number, len(chosen))
-                    found.append(await runs.run(stores.data, each, program.digest()))
-                progress(len(chosen), len(chosen))
-            await stores.log.advance()
-            return found
+            return await controls_run.run(stores, controls, chosen, shown=not as_json)
 
     found = asyncio.run(go())
     table([{"control": each.control, **_ran(each)} for each in found], as_json)

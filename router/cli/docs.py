@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+import router.app.controls
 import router.migrations.tables  # noqa: F401  every table must be known
+from governance.controls.control import Control
 from governance.datamap import registry
-from policies import retention
-from reports import data_map
+from policies import promises, retention
+from reports import control_matrix, data_map
 from router.cli import api_page
 from router.cli.output import fail, out, verb
 
@@ -17,6 +19,7 @@ def pages(command: Any) -> dict[str, str]:
     """Every generated page by its path below the project's root; `command` is the root of the command line."""
     return {
         "docs/privacy/data-map.md": data_map.markdown(registry(), retention.load()),
+        "docs/privacy/controls.md": control_matrix.markdown(Control.__subclasses__(), promises.load()),
         "docs/api.md": api_page.markdown(command),
     }
 

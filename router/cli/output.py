@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -69,13 +69,23 @@ def _stacked(rows: Sequence[Mapping[str, object]]) -> None:
         out.print(block)
 
 
+class Bar(Protocol):
+    """Called with what is done, the total, and what is being done if that is news."""
+
+    def __call__(self, done: int, total: int, doing: str | None = None) -> None: ...
+
+
 @contextmanager
-def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while long work goes on; called with what is done and the total."""
+def progress_bar(title: str, *, shown: bool = True) -> Iterator[Bar]:
+    """A bar on standard error while long work goes on."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, disable=not shown) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(done: int, total: int, doing: str | None = None) -> None:
+            bar.update(task, completed=done, total=total, description=doing)
+
+        yield show
 
 
 def print_json(value: object) -> None:

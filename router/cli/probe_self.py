@@ -4,16 +4,15 @@ import asyncio
 import os
 
 from governance.bodies.probe_run import ProbeRun
-from router.app import self_probe
+from router.app import child, self_probe
 from router.app.own_probe import probe
-from router.app.probe_process import NICE
 from router.cli.output import out, print_json, table
 from router.settings import Settings
 
 
 def run(as_json: bool) -> str:
     """Probe the running service of this home and keep the result; its verdict. Raises Conflict where another probes it."""
-    os.nice(NICE)
+    os.nice(child.NICE)
     row = asyncio.run(self_probe.run(Settings.load(), probe))
     told = _told(row)
     if as_json:

@@ -10,16 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from governance.controls import due, runs
-from governance.controls.registry import Registry
 from governance.controls.runs import Run
-from governance.vault.purpose import Actor, states
 from policies import attestations, bindings, kept, promises
 from policies.kept import Shown, State
 from policies.promises import Register
+from router.app import child
 from router.app.controls import registry
-from router.app.probe_process import NICE
-from router.app.stores import Stores, opened
-from router.cli.output import Json, out, print_json, progress_bar, verb
+from router.app.stores import opened
+from router.cli import controls_run
+from router.cli.output import Json, out, print_json, verb
 from router.probe import program
 from router.settings import Settings
 from router.surface import Exit
@@ -43,7 +42,7 @@ def verify(
     """
     if recorded and anew:
         raise typer.BadParameter("Choose --recorded or --anew.")
-    os.nice(NICE)
+    os.nice(child.NICE)
     register, found, last = asyncio.run(_look(recorded, anew, shown_progress=not as_json))
     if as_json:
         print_json(_told(register, found, last))
@@ -59,19 +58,10 @@ async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> tuple[Re
         controls = registry(stores)
         register = await bindings.bound(stores.data, promises.load())
         if not recorded:
-            await _run(stores, controls, anew, shown_progress)
-            await stores.log.advance()
+            waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest(stores.data))
+            await controls_run.run(stores, controls, waiting, shown=shown_progress)
         last = await runs.latest(stores.data)
         return register, kept.shown(register, controls, last, await attestations.current(stores.data)), last
-
-
-@states(Actor.JOB)
-async def _run(stores: Stores, controls: Registry, anew: bool, shown_progress: bool) -> None:
-    await runs.bury(stores.data, controls)
-    waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest(stores.data))
-    for number, control in enumerate(waiting, 1):
-        with progress_bar(f"{number}/{len(waiting)} {control.id}", shown=shown_progress):
-            await runs.run(stores.data, control, program.digest())
 
 
 def _told(register: Register, found: list[Shown], last: Mapping[str, Run]) -> dict[str, object]:

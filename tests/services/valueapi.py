@@ -38,6 +38,7 @@ class ValueAPI:
             "VALUEAPI_PORT": str(self.port),
             "VALUEAPI_SELF_PROBE_LOGS": str(self.log),
             "VALUEAPI_SELF_PROBE_EVERY": "off",  # a test that is about it turns it on
+            "VALUEAPI_CONTROLS": "off",
             **(environment or {}),
         }
         self.launcher: list[str] = []
