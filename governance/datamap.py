@@ -158,6 +158,7 @@ class KeysBase(DeclarativeBase):
         return f"<{type(self).__name__} {getattr(self, 'id', '')}>"
 
 
+_named: dict[int, str] = {}  # the column that has a seal_id
 METADATA: dict[Store, MetaData] = {Store.DATA: Base.metadata, Store.KEYS: KeysBase.metadata}
 
 
@@ -220,9 +221,10 @@ def _require_declaration(column: Column[Any], table: Any) -> None:
     beyond = declaration.data_uses - BASIS_USES[declaration.on_erasure.basis]
     if sealed and beyond:
         raise DeclarationError(f"Column {name}: its key serves {declaration.on_erasure.basis}, not {min(beyond)}.")
-    for other in registry():
-        if other.declaration.seal_id == declaration.seal_id and other.name != name:
-            raise DeclarationError(f"Column {name}: seal_id {declaration.seal_id} is that of {other.name}.")
+    other = _named.setdefault(declaration.seal_id, name)
+    if other != name and any(each.name == other for each in registry()):
+        raise DeclarationError(f"Column {name}: seal_id {declaration.seal_id} is that of {other}.")
+    _named[declaration.seal_id] = name
 
 
 def registry() -> Iterator[DeclaredColumn]:

@@ -21,7 +21,7 @@ from governance.vault.permitted import Permitted
 from governance.vault.staff_opening import StaffLog
 from policies import retention
 from router.gateway.shared import Shared
-from router.migrations import run as migrations
+from router.migrations import version
 from router.settings import Settings
 
 
@@ -54,6 +54,8 @@ class Stores:
 
 async def migrate(settings: Settings) -> None:
     """Make the folders and a first root key where there is none, and bring both stores to the newest version."""
+    from router.migrations import run  # with Alembic, which nobody else needs
+
     settings.make_folders()
     held = in_use.share(settings.run_folder)
     try:
@@ -61,7 +63,7 @@ async def migrate(settings: Settings) -> None:
         keys, data = Database(settings.key_store()), Database(settings.data_store())
         try:
             for store, database in ((Store.KEYS, keys), (Store.DATA, data)):
-                await migrations.upgrade(database, store)
+                await run.upgrade(database, store)
             await pair.join(data, keys)
         finally:
             await keys.aclose()
@@ -92,7 +94,7 @@ async def _open(settings: Settings, held: int) -> Stores:
     events.open_sink(settings.log_folder)
     data, keys_db = Database(settings.data_store()), Database(settings.key_store())
     for database, store in ((data, Store.DATA), (keys_db, Store.KEYS)):
-        if await migrations.pending(database, store):
+        if await version.pending(database, store):
             raise ConfigurationError(f"The {store.value} store is older than this program: run `valueapi migrate`.")
     await pair.check(data, keys_db)
     channel = open_channel(settings.key_store(), settings.run_folder)

@@ -1,5 +1,8 @@
 """The command line: parses, calls, prints. No rule of the product lives here."""
 
-from router.cli.main import main
 
-__all__ = ["main"]
+def main() -> None:
+    """The console script."""
+    from router.cli.main import main as run  # what a module of this package needs alone shouldn't load every verb
+
+    run()

@@ -1,5 +1,5 @@
 """`python -m router.cli` is `valueapi`."""
 
-from router.cli.main import main
+from router.cli import main
 
 main()

@@ -29,7 +29,6 @@ from governance.vault.keys import KeyStore
 from governance.vault.keytree import ROOT
 from router.app.stores import opened
 from router.cli.output import Json, err, fail, out, print_json, table, verb
-from router.migrations import run as migrations
 from router.settings import Settings
 
 app = typer.Typer(help="Backups of the two stores: registered, with an end.", no_args_is_help=True)
@@ -225,7 +224,9 @@ async def _restore(
         return source
 
     async def adopt(database: Database, root: bytes) -> None:
-        await migrations.upgrade(database, Store.KEYS)
+        from router.migrations import run  # with Alembic, which nobody else needs
+
+        await run.upgrade(database, Store.KEYS)
         await KeyStore(database, keyring).adopt_root(root)
 
     secret = container.read_key(key)

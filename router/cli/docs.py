@@ -12,6 +12,7 @@ from governance.datamap import registry
 from policies import promises, retention
 from reports import control_matrix, data_map
 from router.cli import api_page
+from router.cli.main import command_line
 from router.cli.output import fail, out, verb
 
 
@@ -26,12 +27,11 @@ def pages(command: Any) -> dict[str, str]:
 
 @verb()
 def docs(
-    context: typer.Context,
     write: Annotated[bool, typer.Option("--write", help="Write the pages.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail where a page is stale.")] = False,
 ) -> None:
     """Generated pages of the documentation. Run it in the project's root."""
-    wanted = pages(context.find_root().command)
+    wanted = pages(typer.main.get_command(command_line()))
     stale = [path for path, text in wanted.items() if not Path(path).is_file() or Path(path).read_text() != text]
     if write:
         for path in stale:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-import router.migrations.tables  # noqa: F401  every table must be known
 from governance.backup import in_use
 from governance.bodies import standing
 from governance.bodies.confine import Kept
@@ -26,7 +25,7 @@ from policies import retention
 from router.app import confinement, confinement_left, figures
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
-from router.migrations import run as migrations
+from router.migrations import version
 from router.probe import program
 from router.providers.catalog import Catalog
 from router.settings import Settings
@@ -48,7 +47,7 @@ async def _stores(settings: Settings) -> list[Row]:
             rows.append(_row(f"{store.value} store", False, f"{kind}: not there", "run `valueapi migrate`"))
             continue
         try:
-            old = await migrations.pending(database, store)
+            old = await version.pending(database, store)
             rows.append(
                 _row(f"{store.value} store", not old, f"{kind}: {'older than this program' if old else 'current'}",
                      "run `valueapi migrate`")

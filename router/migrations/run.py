@@ -1,4 +1,4 @@
-"""Brings a store to the newest version, and says where it stands."""
+"""Brings a store to the newest version."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-import router.migrations.tables  # noqa: F401  every table must be known
 from governance.datamap import METADATA, Store
 from governance.db import Database
-from governance.errors import ConfigurationError
+from router.migrations import version
 
 _LOCK = 0x76616C7565  # "value": one migration at a time on PostgreSQL
 
@@ -41,26 +40,9 @@ async def upgrade(db: Database, store: Store) -> None:
 
     Raises ConfigurationError where the store was made by a version that this program doesn't know.
     """
-    await pending(db, store)
+    await version.pending(db, store)
     async with db.engine.execution_options(writing=True).begin() as connection:
         await connection.run_sync(_upgrade, store)
-
-
-async def pending(db: Database, store: Store) -> bool:
-    """Whether the store is older than this program. Raises ConfigurationError where it is of an unknown version."""
-    scripts = ScriptDirectory.from_config(_config(store))
-
-    def current(connection: Connection) -> str | None:
-        return MigrationContext.configure(connection).get_current_revision()
-
-    async with db.engine.connect() as connection:
-        found = await connection.run_sync(current)
-    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
-        raise ConfigurationError(
-            f"The {store.value} store was made by another version of this program, which this one can't bring up to "
-            "date: run that version, or start with another VALUEAPI_HOME."
-        )
-    return found != scripts.get_current_head()
 
 
 async def differences(db: Database, store: Store) -> list[Any]:

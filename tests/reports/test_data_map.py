@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 import router.migrations.tables  # noqa: F401
 from governance.datamap import registry
-from router.cli.main import app
+from router.cli.main import command_line
 
 
 def test_the_fides_manifest_parses_and_every_key_is_known() -> None:
-    printed = CliRunner().invoke(app, ["datamap", "--format", "fides"])
+    printed = CliRunner().invoke(command_line(), ["datamap", "--format", "fides"])
     assert printed.exit_code == 0
     manifest = yaml.safe_load(printed.stdout)
     parsed = Taxonomy.model_validate(manifest)
@@ -31,7 +31,7 @@ def test_the_fides_manifest_parses_and_every_key_is_known() -> None:
 
 
 def test_the_json_form_lists_every_column() -> None:
-    printed = CliRunner().invoke(app, ["datamap", "--json"])
+    printed = CliRunner().invoke(command_line(), ["datamap", "--json"])
     rows = json.loads(printed.stdout)
     declared = [column for column in registry() if not column.table.startswith("test_")]
     assert len([row for row in rows if not row["table"].startswith("test_")]) == len(declared)

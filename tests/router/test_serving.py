@@ -307,9 +307,11 @@ def test_a_bad_setting_stops_start_up_with_its_name(tmp_path: Path, name: str) -
 def test_migrations_equal_the_models_on_both_databases(tmp_path: Path, postgres: Postgres) -> None:
     import asyncio
 
+    from alembic.script import ScriptDirectory
+
     from governance.datamap import Store
     from governance.db import Database
-    from router.migrations import run
+    from router.migrations import run, version
 
     async def differences(url: str, store: Store) -> list[object]:
         database = Database(url)
@@ -319,6 +321,9 @@ def test_migrations_equal_the_models_on_both_databases(tmp_path: Path, postgres:
         finally:
             await database.aclose()
 
+    for store in Store:
+        scripts = ScriptDirectory.from_config(run._config(store))
+        assert version.known(store) == [script.revision for script in reversed(list(scripts.walk_revisions()))]
     assert asyncio.run(differences(f"sqlite+aiosqlite:///{tmp_path}/a.db", Store.DATA)) == []
     assert asyncio.run(differences(f"sqlite+aiosqlite:///{tmp_path}/b.db", Store.KEYS)) == []
     assert asyncio.run(differences(postgres.create_database(), Store.DATA)) == []

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from fastapi.routing import iter_route_contexts
 
-from router.cli.main import app as commands
+from router.cli.main import command_line
 from router.gateway import routes
 from router.providers.constraints import FIELDS, header
 from router.surface import GATEWAY_PATHS, JSON_PREFIXES, NOT_OFFERED, Account, Portal, Service, Transparency, paths
@@ -70,7 +70,7 @@ def test_no_web_route_lies_where_the_gateway_would_take_it() -> None:
 
 
 def test_the_page_names_every_verb_and_option_and_no_other() -> None:
-    tree = dict(verbs(typer.main.get_command(commands), "valueapi"))
+    tree = dict(verbs(typer.main.get_command(command_line()), "valueapi"))
     listed = re.findall(r"^- `(valueapi [a-z -]+?)(?: [A-Z_ ]+)?`: ", PAGE, re.MULTILINE)
     assert listed == list(tree)
     options = [name for verb in tree.values() for param in verb.params for name in param.opts if name.startswith("--")]

@@ -20,7 +20,7 @@ from governance.bodies.probe_run import ProbeRun
 from governance.errors import Conflict
 from router.accounts.account import PROBE
 from router.app import self_probe
-from router.cli.main import app
+from router.cli.main import command_line
 from router.settings import Settings
 from tests.governance.bodies.test_attestation import verified
 from tests.services import leaky
@@ -59,7 +59,7 @@ class Probed(ValueAPI):
         """A command in this process, which has everything imported; what it printed, as JSON where it is."""
 
         def run() -> Any:
-            done = CliRunner().invoke(app, list(arguments), env=self.environment)
+            done = CliRunner().invoke(command_line(), list(arguments), env=self.environment)
             assert done.exit_code == code, done.output
             return json.loads(done.stdout) if "--json" in arguments else done.output
 

@@ -19,7 +19,7 @@ from governance.evidence import event_log
 from governance.evidence.note import NoteKey
 from router.app.service import Service
 from router.app.stores import opened
-from router.cli.main import app as commands
+from router.cli.main import command_line
 from router.settings import Settings
 from tests.governance.evidence.made import ROOT
 from tests.services.valueapi import ValueAPI
@@ -29,7 +29,7 @@ from tests.simulators.witness import Witness
 def run(service: ValueAPI, *arguments: str, check: bool = True) -> Result:
     """A command within this process: a process each would take longer than all that they do."""
     environment = {name: value for name, value in service.environment.items() if name.startswith("VALUEAPI_")}
-    done = CliRunner().invoke(commands, arguments, env=environment)
+    done = CliRunner().invoke(command_line(), arguments, env=environment)
     assert not check or done.exit_code == 0, done.output
     return done
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from router.cli import output
-from router.cli.main import app
+from router.cli.main import command_line
 
 ACCOUNT = "01a213d6-f970-7757-889b-dba2e155a4fd"
 ROW = {"id": ACCOUNT, "roles": ["legal", "user"], "balance_microcredits": 10_000_000, "mend": "", "closed": False}
@@ -42,7 +42,7 @@ def test_the_data_map_can_be_read_in_80_columns(monkeypatch: pytest.MonkeyPatch)
     console = Console(width=80, highlight=False)
     monkeypatch.setattr(output, "out", console)
     with console.capture() as printed:
-        assert CliRunner().invoke(app, ["datamap"]).exit_code == 0
+        assert CliRunner().invoke(command_line(), ["datamap"]).exit_code == 0
     lines = [line.rstrip() for line in printed.get().splitlines()]
     assert "api_key.name" in lines and "  at rest        sealed" in lines
     assert max(map(len, lines)) <= 80

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from governance.bodies.verdict import Verdict
 from governance.vault.event_signature import verify
 from router.cli import probe, probe_shown
-from router.cli.main import app
+from router.cli.main import command_line
 from router.probe.result import Control, Descriptor, Found, Gap, Result
 from tests.services.valueapi import ValueAPI
 
@@ -39,7 +39,7 @@ def test_the_exit_code_says_the_verdict_and_json_is_one_object(
         return result(verdict=verdict, findings=(FOUND,))
 
     monkeypatch.setattr(probe.run, "probe_own", ran)
-    done = CliRunner().invoke(app, ["probe", "--json"])
+    done = CliRunner().invoke(command_line(), ["probe", "--json"])
     assert done.exit_code == code
     told = json.loads(done.stdout)
     assert told["verdict"] == verdict and told["seconds"] == 42.0 and told["control"]["planted"] == 7
@@ -62,7 +62,7 @@ def test_the_exit_code_says_the_verdict_and_json_is_one_object(
 )
 def test_what_is_missing_is_said(options: list[str], word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", "any")
-    done = CliRunner().invoke(app, ["probe", "--gateway", "http://127.0.0.1:1", *options])
+    done = CliRunner().invoke(command_line(), ["probe", "--gateway", "http://127.0.0.1:1", *options])
     assert done.exit_code == 2 and word in done.stderr and "Traceback" not in done.stderr
 
 
@@ -79,7 +79,7 @@ def test_what_is_written_late_is_waited_for(
 
     monkeypatch.setattr(probe.run, "probe_target", ran)
     elsewhere = ("--gateway", "http://127.0.0.1:1", "--upstream-port", "1", "--key-env", "KEY", "--model", "m")
-    assert CliRunner().invoke(app, ["probe", *elsewhere, *options]).exit_code == 0
+    assert CliRunner().invoke(command_line(), ["probe", *elsewhere, *options]).exit_code == 0
     assert given == [waited]
 
 
@@ -136,7 +136,7 @@ def test_evidence_is_signed_and_holds_counts_alone(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KEY", "any")
     elsewhere = ("--gateway", "http://127.0.0.1:1", "--upstream-port", "1", "--key-env", "KEY", "--model", "m")
     for options in ((), ("--only", "good"), elsewhere):
-        assert CliRunner().invoke(app, ["probe", *options]).exit_code == 1
+        assert CliRunner().invoke(command_line(), ["probe", *options]).exit_code == 1
     # Nothing of another's gateway is ours.
     line, some = [
         json.loads(line)

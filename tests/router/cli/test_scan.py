@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from router.cli.main import app
+from router.cli.main import command_line
 
 NEEDLE = "Kanarie-7f3b9c2d8e1a4f60-Xyz"
 
@@ -22,7 +22,7 @@ def needle_file(tmp_path: Path) -> Path:
 
 
 def scan(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["scan", *map(str, arguments)])
+    done = CliRunner().invoke(command_line(), ["scan", *map(str, arguments)])
     assert NEEDLE not in done.output and "Traceback" not in done.output
     return done.exit_code, done.output
 
