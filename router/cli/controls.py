@@ -57,7 +57,7 @@ def show(control_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json
 @app.command("run")
 @verb()
 def run(
-    control_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Default: every control.")] = None,
+    control_ids: Annotated[list[str] | None, typer.Argument(metavar="IDS", help="Default: every control.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run controls now and record what they find. Exit 1 where one fails."""

@@ -46,7 +46,7 @@ def list_(as_json: Json = False) -> None:
 @verb()
 def bind(
     statement: Annotated[str, typer.Argument(help="The sentence's id, as 2.6.")],
-    controls: Annotated[list[str] | None, typer.Argument(metavar="[CONTROL]...")] = None,
+    controls: Annotated[list[str] | None, typer.Argument(metavar="CONTROLS")] = None,
     *,
     by: By,
 ) -> None:
