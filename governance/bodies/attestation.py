@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Mapped
 from governance import clock
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
+from governance.errors import SealBroken
 from governance.vault.keys import KeyStore
 
 KEY = "attestation"
@@ -45,6 +47,11 @@ class Signer:
     id: str
     _key: Ed25519PrivateKey
 
+    @property
+    def public(self) -> str:
+        """The public half, as a JWK has it."""
+        return _base64url(self._key.public_key().public_bytes_raw())
+
     def sign(self, value: Mapping[str, object]) -> str:
         """The DSSE envelope over a statement, as JSON text."""
         payload = _canonical(value)
@@ -56,16 +63,39 @@ class Signer:
         }
         return json.dumps(envelope)
 
+    def opened(self, envelope: str) -> dict[str, Any]:
+        """The statement of an envelope that this very key signed. Raises SealBroken for any other.
+
+        The public keys beside the data are for others: whoever can write a row can write a key.
+        """
+        try:
+            told = json.loads(envelope)
+            payload = base64.b64decode(told["payload"], validate=True)
+            [signature] = told["signatures"]
+            if told["payloadType"] != PAYLOAD_TYPE or signature["keyid"] != self.id:
+                raise SealBroken("The attestation is of another kind, or under another key.")
+            self._key.public_key().verify(
+                base64.b64decode(signature["sig"], validate=True), _pre_authentication(payload)
+            )
+            statement: dict[str, Any] = json.loads(payload)
+        except (ValueError, KeyError, TypeError, InvalidSignature):
+            raise SealBroken("The attestation isn't what was signed.") from None
+        return statement
+
 
 async def signer(db: Database, keys: KeyStore) -> Signer:
     """The service's signing key, its public half committed to the set before anything is signed with it."""
-    key = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
-    public = _base64url(key.public_key().public_bytes_raw())
-    made = Signer(_thumbprint(public), key)
+    made = await checker(keys)
     async with db.transaction(DataUse.SECURITY) as session:
         if await session.get(AttestationKey, made.id) is None:
-            session.add(AttestationKey(id=made.id, public=public, first_used_at=clock.now()))
+            session.add(AttestationKey(id=made.id, public=made.public, first_used_at=clock.now()))
     return made
+
+
+async def checker(keys: KeyStore) -> Signer:
+    """The same key, for looking at what it has signed."""
+    key = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
+    return Signer(_thumbprint(_base64url(key.public_key().public_bytes_raw())), key)
 
 
 async def key_set(db: Database) -> dict[str, list[dict[str, str]]]:

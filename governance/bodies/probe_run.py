@@ -3,8 +3,9 @@
 A canary never rests here, only where it was put and where it was found.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Integer, String, Text, Uuid, select
@@ -17,6 +18,7 @@ from governance.bodies.attestation import Signer, statement
 from governance.bodies.verdict import Verdict
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
+from governance.errors import SealBroken
 from governance.ids import uuid7
 
 CONTROL = "bodies-not-stored"
@@ -44,7 +46,8 @@ class Result:
 
 
 class ProbeRun(Base):
-    """A run and the attestation that was signed over it. `build`: digest of the program that was probed."""
+    """A run and the attestation that was signed over it. `build`: digest of the program that was probed; `setup`: of how
+    its processes were set up."""
 
     __tablename__ = "probe_run"
 
@@ -53,6 +56,7 @@ class ProbeRun(Base):
     started_at: Mapped[datetime] = impersonal(UtcDateTime, 182)
     ended_at: Mapped[datetime] = impersonal(UtcDateTime, 183)
     build: Mapped[str] = impersonal(String(64), 184)
+    setup: Mapped[str] = impersonal(String(64), 441)
     version: Mapped[str] = impersonal(String(32), 185)
     cases: Mapped[int] = impersonal(Integer, 186)
     canaries: Mapped[int] = impersonal(Integer, 187)
@@ -75,14 +79,29 @@ class Limits:
     max_age: str
 
 
-async def record(db: Database, signer: Signer, result: Result, *, build: str, version: str, limits: Limits) -> ProbeRun:
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a run is about: digests of the program and of its setup, in hex, and the setup's facts where they are known.
+
+    `setup` is None where nothing runs whose setup could be told.
+    """
+
+    build: str
+    setup: str | None
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False)
+
+
+async def record(
+    db: Database, signer: Signer, result: Result, about: About, *, version: str, limits: Limits
+) -> ProbeRun:
     """Keep a run with its signed attestation; a leak opens an incident in the same transaction. Tells both as events."""
     row = ProbeRun(
         id=uuid7(),
         verdict=result.verdict.value,
         started_at=result.started,
         ended_at=result.ended,
-        build=build,
+        build=about.build,
+        setup=about.setup or "",
         version=version[:32],
         cases=result.cases,
         canaries=result.canaries,
@@ -95,7 +114,7 @@ async def record(db: Database, signer: Signer, result: Result, *, build: str, ve
         bytes_read=result.bytes_read,
         why=result.why[:200],
     )
-    row.attestation = signer.sign(statement(build, _predicate(row, result, limits)))
+    row.attestation = signer.sign(statement(row.build, _predicate(row, result, about, limits)))
     incident = None
     async with db.transaction(DataUse.SECURITY) as session:
         session.add(row)
@@ -116,23 +135,46 @@ async def record(db: Database, signer: Signer, result: Result, *, build: str, ve
     return row
 
 
-def _predicate(row: ProbeRun, result: Result, limits: Limits) -> dict[str, object]:
+def _predicate(row: ProbeRun, result: Result, about: About, limits: Limits) -> dict[str, object]:
     """What the attestation says: what ran and what it saw, and nothing that didn't run."""
+    return {
+        **_stated(row),
+        "setup": {"sha256": row.setup, **about.facts},
+        "positive_control": {"planted": row.planted, "missed": len(result.missed)},
+        "limits": {"every": limits.every, "clean_for_at_most": limits.max_age},
+    }
+
+
+def _stated(row: ProbeRun) -> dict[str, object]:
+    """What row and attestation both say."""
     return {
         "control": CONTROL,
         "probe": str(row.id),
         "verdict": row.verdict,
         "why": row.why or None,
-        "started": row.started_at.isoformat(),
-        "ended": row.ended_at.isoformat(),
+        "started": row.started_at.astimezone(UTC).isoformat(),
+        "ended": row.ended_at.astimezone(UTC).isoformat(),
         "program": {"name": "valueapi", "version": row.version, "sha256": row.build},
         "sent": {"cases": row.cases, "canaries": row.canaries},
-        "positive_control": {"planted": row.planted, "missed": len(result.missed)},
         "searched": {"places": row.searched, "bytes": row.bytes_read},
         "not_searched": row.unread,
         "found": row.found,
-        "limits": {"every": limits.every, "clean_for_at_most": limits.max_age},
     }
+
+
+def is_signed(row: ProbeRun, signer: Signer) -> bool:
+    """Whether the row says what this service signed of that very run: a row alone can be written by whoever has the store."""
+    try:
+        signed = signer.opened(row.attestation)
+    except SealBroken:
+        return False
+    told = signed["predicate"]
+    return (
+        signed == statement(row.build, told)
+        and all(told.get(name) == value for name, value in _stated(row).items())
+        and told["setup"]["sha256"] == row.setup
+        and told["positive_control"]["planted"] == row.planted
+    )
 
 
 async def newest(session: AsyncSession, *, decisive: bool = False) -> ProbeRun | None:

@@ -1,7 +1,9 @@
 """Whether the control `bodies-not-stored` stands now: what the last runs found, of which program, and how long ago.
 
-It stands while the newest run that isn't void was clean, is of the program that runs here, is no older than its limit, and
-no incident is open. Everything else is *unverified*, whatever the cause: nobody is told of a promise that wasn't tested.
+It stands while the newest run that isn't void was clean, is what this service signed, is of the program that runs here in
+the setup that it runs in, is no older than its limit, and no incident is open. Everything else is *unverified*, whatever
+the cause: nobody is told of a promise that wasn't tested. Who can remove rows can remove a leak; the signed event log and
+the transparency log still have it.
 """
 
 from dataclasses import dataclass
@@ -11,8 +13,9 @@ from uuid import UUID
 
 from governance import clock
 from governance.bodies import incidents, probe_run
+from governance.bodies.attestation import Signer
 from governance.bodies.incidents import Incident
-from governance.bodies.probe_run import CONTROL, ProbeRun
+from governance.bodies.probe_run import CONTROL, About, ProbeRun
 from governance.bodies.verdict import Verdict
 from governance.datamap import DataUse
 from governance.db import Database
@@ -59,22 +62,15 @@ class Standing:
 UNREAD = Standing("What the last probe found isn't known yet.")
 
 
-async def read(db: Database, build: str, max_age: Period) -> Standing:
-    """How the control stands for the program of this digest."""
+async def read(db: Database, signer: Signer, about: About, max_age: Period) -> Standing:
+    """How the control stands for this program in this setup; `signer`: the service's own."""
     async with db.session(DataUse.SECURITY) as session:
         last = await probe_run.newest(session)
         decisive = (
             last if last is None or last.verdict != Verdict.VOID else await probe_run.newest(session, decisive=True)
         )
         incident = await incidents.open_one(session, CONTROL)
-    return judge(last, decisive, incident, build, max_age)
-
-
-def judge(
-    last: ProbeRun | None, decisive: ProbeRun | None, incident: Incident | None, build: str, max_age: Period
-) -> Standing:
-    """Pure but for the clock."""
-    why = _against(decisive, incident, build, max_age)
+    why = _against(decisive, incident, signer, about, max_age)
     return Standing(
         why or "The last probe found nothing at rest.",
         decisive.id if decisive is not None and why is None else None,
@@ -84,15 +80,23 @@ def judge(
     )
 
 
-def _against(decisive: ProbeRun | None, incident: Incident | None, build: str, max_age: Period) -> str | None:
+def _against(
+    decisive: ProbeRun | None, incident: Incident | None, signer: Signer, about: About, max_age: Period
+) -> str | None:
     if incident is not None:
         return "A probe found content at rest; nobody has acknowledged the incident."
     if decisive is None:
         return "No probe has come to a result yet."
     if decisive.verdict == Verdict.LEAK:
         return "The last probe found content at rest; no clean one followed."
-    if decisive.build != build:
+    if not probe_run.is_signed(decisive, signer):
+        return "The record of the last clean probe isn't what this service signed."
+    if decisive.build != about.build:
         return "The last clean probe was of another version of the program."
+    if about.setup not in (None, decisive.setup):
+        return (
+            "The last clean probe was of another setup: settings, confinement or what is installed have changed since."
+        )
     if max_age.after(decisive.ended_at) <= clock.now():
         return "The last clean probe is older than its limit."
     if decisive.ended_at > clock.now() + _SKEW:

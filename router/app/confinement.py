@@ -11,7 +11,7 @@ from governance.bodies import write_watch
 from governance.bodies.confine import Confinement, Kept, Measure, confine, record
 from governance.bodies.write_watch import Declared
 from governance.errors import ConfigurationError
-from router.app import confinement_left, outputs
+from router.app import confinement_left, outputs, setup
 from router.settings import Settings
 
 GUARD, WRITE_WATCH = "guard", "write_watch"
@@ -31,7 +31,9 @@ def apply(settings: Settings) -> Confinement:
         events.open_sink(settings.log_folder)
         record(confined)
         raise ConfigurationError("VALUEAPI_CONFINEMENT=required, and this isn't held: " + _sentences(confined.missing))
-    confinement_left.leave(settings.run_folder, confined, turned_off(settings), outputs.current())
+    confinement_left.leave(
+        settings.run_folder, confined, turned_off(settings), outputs.current(), setup.facts(settings)
+    )
     if settings.write_watch != "off":
         write_watch.install(declared(settings), strict=settings.write_watch == "strict")
     return confined

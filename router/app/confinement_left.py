@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,15 @@ def folder(run_folder: Path) -> Path:
     return run_folder.absolute() / "confinement"
 
 
-def leave(run_folder: Path, confined: Confinement, off: Collection[str] = (), prints: Sequence[str] = ()) -> int:
-    """Leave it, with the names of what was turned off and where it prints to (`outputs`), and clear away those of the dead.
+def leave(
+    run_folder: Path,
+    confined: Confinement,
+    off: Collection[str] = (),
+    prints: Sequence[str] = (),
+    setup: Mapping[str, object] | None = None,
+) -> int:
+    """Leave it, with the names of what was turned off, where it prints to (`outputs`) and how it is set up (`setup`), and
+    clear away those of the dead.
 
     The descriptor that it gives holds it while this process lives.
     """
@@ -38,7 +45,13 @@ def leave(run_folder: Path, confined: Confinement, off: Collection[str] = (), pr
         handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         measures = [[measure.name, measure.held, measure.detail, measure.mend] for measure in confined.measures]
-        told = {"process_id": confined.process_id, "measures": measures, "off": [*off], "prints": [*prints]}
+        told: dict[str, object] = {
+            "process_id": confined.process_id,
+            "measures": measures,
+            "off": [*off],
+            "prints": [*prints],
+        }
+        told["setup"] = dict(setup or {})
         os.write(handle, json.dumps(told).encode())
         return handle
 
@@ -60,6 +73,11 @@ def turned_off(run_folder: Path) -> Counter[str]:
 def prints(run_folder: Path) -> list[tuple[int, list[str]]]:
     """Of each process that lives: its number, and where it prints to."""
     return [(one["process_id"], one["prints"]) for one in _told(run_folder)]
+
+
+def setups(run_folder: Path) -> list[dict[str, object]]:
+    """How each process that lives is set up."""
+    return [one["setup"] for one in _told(run_folder)]
 
 
 def _told(run_folder: Path) -> list[Any]:

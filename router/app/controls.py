@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from governance.bodies import standing
+from governance.bodies import attestation, standing
 from governance.bodies.standing import Standing
 from governance.controls.bodies_not_stored import BodiesNotStored
 from governance.controls.registry import Registry
 from governance.errors import Conflict
 from governance.period import Period
-from router.app import self_probe
+from router.app import self_probe, setup
 from router.app.own_probe import probe
 from router.app.stores import Stores
 from router.controls.ledger_balanced import LedgerBalanced
-from router.probe import program
 
 _AGAIN_S = 2.0
 
@@ -30,7 +29,12 @@ def registry(stores: Stores) -> Registry:
 
 def _standing(stores: Stores) -> Callable[[], Awaitable[Standing]]:
     max_age = Period.parse(stores.settings.self_probe_max_age)
-    return lambda: standing.read(stores.data, program.digest(), max_age)
+
+    async def read() -> Standing:
+        signer = await attestation.checker(stores.keys)
+        return await standing.read(stores.data, signer, setup.running(stores.settings), max_age)
+
+    return read
 
 
 def _probe(stores: Stores) -> Callable[[], Awaitable[None]]:

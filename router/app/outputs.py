@@ -14,6 +14,7 @@ from router.app import confinement_left
 
 _ELSEWHERE: Final = "pipe"
 _NOWHERE: Final = "device"
+KINDS: Final = (_ELSEWHERE, _NOWHERE)
 
 
 def current() -> list[str]:

@@ -24,13 +24,13 @@ import httpx2
 from governance import clock
 from governance.backup import in_use
 from governance.bodies import attestation, probe_run
-from governance.bodies.probe_run import Limits, ProbeRun, Result
+from governance.bodies.probe_run import About, Limits, ProbeRun, Result
 from governance.bodies.verdict import Verdict
 from governance.datamap import DataUse
 from governance.errors import Conflict, ValueAPIError
 from governance.vault.purpose import Actor, states
 from router.accounts import probe_account
-from router.app import outputs
+from router.app import outputs, setup
 from router.app.stores import Stores, opened
 from router.billing import usage_log
 from router.gateway import probe_routes
@@ -73,19 +73,19 @@ async def run(settings: Settings, probe: Probe) -> ProbeRun:
     with _alone(settings.run_folder):
         async with opened(settings) as stores:
             began = clock.now()
-            digest = program.digest()
+            about = setup.running(settings)
             try:
                 async with asyncio.timeout(SECONDS_MAX):
-                    digest = await _program(settings)
+                    about = await _about(settings)
                     result = await _probed(settings, stores, probe, began)
-                    if await _program(settings) != digest:
-                        raise Unprobed("The program was replaced while it was probed.")
+                    if await _about(settings) != about:
+                        raise Unprobed("The service was replaced while it was probed.")
             except ValueAPIError as error:
                 result = _void(began, str(error))  # words of ours
             except Exception as error:
                 # A probe that breaks shows nothing. Its text could hold what it met.
                 result = _void(began, f"The probe failed ({type(error).__name__}).")
-            return await _keep(settings, stores, result, digest)
+            return await _keep(settings, stores, result, about)
 
 
 class Unprobed(ValueAPIError):
@@ -135,10 +135,10 @@ async def _forget(stores: Stores, account_id: UUID) -> None:
                 return
 
 
-async def _keep(settings: Settings, stores: Stores, result: Result, digest: str) -> ProbeRun:
+async def _keep(settings: Settings, stores: Stores, result: Result, about: About) -> ProbeRun:
     signer = await attestation.signer(stores.data, stores.keys)
     limits = Limits(settings.self_probe_every, settings.self_probe_max_age)
-    row = await probe_run.record(stores.data, signer, result, build=digest, version=program.version(), limits=limits)
+    row = await probe_run.record(stores.data, signer, result, about, version=program.version(), limits=limits)
     # A crash here: serving processes look by themselves within seconds.
     _bump(stores)
     return row
@@ -154,9 +154,9 @@ def _void(began: datetime, why: str) -> Result:
     return Result(Verdict.VOID, began, clock.now(), 0, 0, 0, (), (), (), (), 0, why)
 
 
-async def _program(settings: Settings) -> str:
-    """The digest that every process of the service says it runs. Raises Unprobed."""
-    told: set[str] = set()
+async def _about(settings: Settings) -> About:
+    """The program and the setup that every process of the service says it is, and has left beside it. Raises Unprobed."""
+    told: set[tuple[str, str]] = set()
     async with asyncio.timeout(_READY_SECONDS):
         while not told:
             try:
@@ -166,16 +166,20 @@ async def _program(settings: Settings) -> str:
                 told.clear()
                 await asyncio.sleep(0.2)
     if len(told) != 1:
-        raise Unprobed("Several versions of the program are running.")
-    return told.pop()
+        raise Unprobed("Several versions of the program, or setups of it, are running.")
+    build, setup_digest = told.pop()
+    left = setup.running(settings)
+    if left.setup != setup_digest:
+        raise Unprobed("A process of the service left no record of how it is set up.")
+    return About(build, setup_digest, left.facts)
 
 
-async def _asked(settings: Settings) -> str:
+async def _asked(settings: Settings) -> tuple[str, str]:
     """By a connection of its own. A service that is closed answers 503 and says it all the same."""
     # No environment: what is on this machine is never reached by a proxy.
     async with httpx2.AsyncClient(verify=tls(settings) or False, trust_env=False, timeout=5) as client:
         answer: dict[str, Any] = (await client.get(settings.own_url() + str(Service.READYZ))).json()
-    return str(answer["build"])
+    return str(answer["build"]), str(answer["setup"])
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:

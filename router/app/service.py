@@ -14,11 +14,12 @@ from prometheus_client import REGISTRY
 import router.migrations.tables  # noqa: F401  every table must be known before the schedule is checked
 from governance import clock
 from governance.backup import registry as backups
-from governance.bodies import confine
+from governance.bodies import attestation, confine
 from governance.bodies.fragments import Watch
 from governance.bodies.guard_sql import watch_engine
 from governance.bodies.guards import Guard, installed
 from governance.bodies.known import Known
+from governance.bodies.probe_run import About
 from governance.bodies.standing import Standing
 from governance.datamap import DataUse, Store, registry
 from governance.evidence import event_log
@@ -32,7 +33,7 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
-from router.app import confinement, controls_process, probe_process
+from router.app import confinement, controls_process, probe_process, setup
 from router.app.controls_process import CONTROLS
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
@@ -72,6 +73,7 @@ class Service:
         self.web: object
         self.stores: Stores
         self.catalog: Catalog
+        self._about = About(program.digest(), setup.digest(setup.facts(settings)))
 
     @classmethod
     async def open(cls, settings: Settings) -> "Service":
@@ -147,7 +149,7 @@ class Service:
                 bump=stores.shared.bump,
                 proxies=proxies,
                 standing=lambda: watch.current,
-                build=program.digest(),
+                about=self._about,
             )
         )
         self._start_mail()
@@ -246,7 +248,8 @@ class Service:
             self.stores.data,
             self.gateway,
             self.stores.shared.generation,
-            build=program.digest(),
+            signer=await attestation.signer(self.stores.data, self.stores.keys),
+            about=self._about,
             max_age=Period.parse(self.settings.self_probe_max_age),
             closes=self.settings.closes_on_leak,
         )

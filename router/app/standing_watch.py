@@ -12,6 +12,8 @@ from typing import Final
 import structlog
 
 from governance.bodies import standing
+from governance.bodies.attestation import Signer
+from governance.bodies.probe_run import About
 from governance.bodies.standing import UNREAD, Standing
 from governance.db import Database
 from governance.period import Period
@@ -33,14 +35,16 @@ class StandingWatch:
         gateway: Gateway,
         generation: Callable[[], int],
         *,
-        build: str,
+        signer: Signer,
+        about: About,
         max_age: Period,
         closes: bool,
     ) -> None:
         self._data = data
         self._gateway = gateway
         self._generation = generation
-        self._build = build
+        self._signer = signer
+        self._about = about
         self._max_age = max_age
         self._closes = closes
         self._read_at = time.monotonic()
@@ -48,7 +52,7 @@ class StandingWatch:
 
     async def look(self) -> None:
         """Read once, and act on it. Raises what the store raises."""
-        self._set(await standing.read(self._data, self._build, self._max_age))
+        self._set(await standing.read(self._data, self._signer, self._about, self._max_age))
         self._read_at = time.monotonic()
 
     async def run(self) -> None:

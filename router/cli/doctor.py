@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from governance.backup import in_use
-from governance.bodies import standing
+from governance.bodies import attestation, standing
 from governance.bodies.confine import Kept
 from governance.bodies.probe_run import CONTROL
 from governance.datamap import Store, registry
@@ -21,12 +21,12 @@ from governance.evidence.folder import LogFolder
 from governance.period import Period
 from governance.vault import event_signature
 from governance.vault.keyrings import open_keyring
+from governance.vault.keys import KeyStore
 from policies import retention
-from router.app import confinement, confinement_left, figures
+from router.app import confinement, confinement_left, figures, setup
 from router.cli.output import Json, out, print_json, table, verb
 from router.gateway.ratelimit import Tiers
 from router.migrations import version
-from router.probe import program
 from router.providers.catalog import Catalog
 from router.settings import Settings
 from router.surface import Exit
@@ -173,13 +173,19 @@ def _layers(settings: Settings) -> list[Row]:
 
 async def _bodies(settings: Settings) -> Row:
     """How the control stands, as a serving process of this program would see it."""
-    database = Database(settings.data_store())
+    database, keys = Database(settings.data_store()), Database(settings.key_store())
     try:
-        now = await standing.read(database, program.digest(), Period.parse(settings.self_probe_max_age))
+        keyring = await open_keyring(settings)
+        try:
+            signer = await attestation.checker(KeyStore(keys, keyring))
+        finally:
+            await keyring.aclose()
+        now = await standing.read(database, signer, setup.running(settings), Period.parse(settings.self_probe_max_age))
     except Exception as error:
         return _row(CONTROL, False, type(error).__name__, "start the database, or run `valueapi migrate`")
     finally:
         await database.aclose()
+        await keys.aclose()
     age = f"; last probe: {now.verdict}, {now.age_seconds} seconds ago" if now.verdict is not None else ""
     mend = (
         "find out where the content came from (`valueapi incidents list`), and acknowledge the incident"

@@ -2,12 +2,13 @@
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.types import Scope
 
+from governance.bodies.probe_run import About
 from governance.bodies.standing import UNREAD, Standing
 from governance.db import Database
 from governance.vault.blind_index import EmailIndex
@@ -29,7 +30,7 @@ class WebContext:
     """`cell_secret` (16 to 64 bytes) keys rate-limit cells and form tokens, and is the same in every process.
 
     `ready` gives the reasons why the service can't serve, empty when it can; `bump` makes every process drop the
-    principals that it remembers; `standing` tells how the control of bodies stands, `build` is the program's digest.
+    principals that it remembers; `standing` tells how the control of bodies stands, `about` which program in which setup this is.
     `answer_seconds` is the least that an answer takes which must not tell whether an address is known (`Desk`).
     """
 
@@ -46,7 +47,7 @@ class WebContext:
     proxies: TrustedProxies
     answer_seconds: float = 0.5
     standing: Callable[[], Standing] = lambda: UNREAD
-    build: str = ""
+    about: About = field(default_factory=lambda: About("", ""))
 
     def desk(self) -> Desk:
         """What sign-up, sign-in and password changes work with. Make one: it starts the threads that hash passwords."""

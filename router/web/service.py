@@ -67,7 +67,8 @@ async def readyz(request: Request) -> Response:
     told = {
         "status": "not ready" if reasons else "ready",
         "reasons": reasons,
-        "build": context.build,
+        "build": context.about.build,
+        "setup": context.about.setup,
         "controls": {CONTROL: context.standing().as_json()},
     }
     return JSONResponse(told, 503, headers={"retry-after": "1"}) if reasons else JSONResponse(told)

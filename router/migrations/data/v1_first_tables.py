@@ -189,6 +189,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("build", sa.String(length=64), nullable=False),
+        sa.Column("setup", sa.String(length=64), nullable=False),
         sa.Column("version", sa.String(length=32), nullable=False),
         sa.Column("cases", sa.Integer(), nullable=False),
         sa.Column("canaries", sa.Integer(), nullable=False),

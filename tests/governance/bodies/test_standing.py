@@ -6,19 +6,26 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from governance import clock
 from governance.bodies import attestation, incidents, probe_run, standing
-from governance.bodies.probe_run import Limits, ProbeRun, Result
+from governance.bodies.incidents import Incident
+from governance.bodies.probe_run import About, Limits, ProbeRun, Result
 from governance.bodies.standing import Standing
 from governance.bodies.verdict import Verdict
+from governance.datamap import DataUse, Store
 from governance.db import Database
-from governance.errors import Conflict, NotFound, Rejected
+from governance.errors import Conflict, NotFound, Rejected, SealBroken
+from governance.ids import uuid7
 from governance.period import Period
+from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
+from tests.services import tables
 
 Stores = tuple[Database, KeyStore]
 BUILD = "b" * 64
+SETUP = "c" * 64
 AGE = Period.parse("PT13H")
 _now = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -30,16 +37,19 @@ def still() -> Iterator[None]:
     clock.install(None)
 
 
-async def ran(stores: Stores, verdict: Verdict, *, build: str = BUILD, ago: timedelta = timedelta()) -> ProbeRun:
+async def ran(
+    stores: Stores, verdict: Verdict, *, build: str = BUILD, setup: str = SETUP, ago: timedelta = timedelta()
+) -> ProbeRun:
     leak = ("chat/prompt/messages at data store, usage.model",) if verdict is Verdict.LEAK else ()
     ended = clock.now() - ago
     result = Result(verdict, ended, ended, 3, 9, 40, (), leak, ("/proc/1/fd: not permitted",), ("home",), 100)
     signer = await attestation.signer(*stores)
-    return await probe_run.record(stores[0], signer, result, build=build, version="1", limits=Limits("PT6H", "PT13H"))
+    about = About(build, setup, {"guard": True})
+    return await probe_run.record(stores[0], signer, result, about, version="1", limits=Limits("PT6H", "PT13H"))
 
 
-async def now(stores: Stores) -> Standing:
-    return await standing.read(stores[0], BUILD, AGE)
+async def now(stores: Stores, setup: str | None = SETUP) -> Standing:
+    return await standing.read(stores[0], await attestation.checker(stores[1]), About(BUILD, setup), AGE)
 
 
 async def test_it_stands_on_a_clean_run(stores: Stores, event_log: Path) -> None:
@@ -57,6 +67,7 @@ async def test_an_attestation_says_what_ran(stores: Stores) -> None:
 
     told = verified(row.attestation, await attestation.key_set(stores[0]))["predicate"]
     assert (told["verdict"], told["found"], told["sent"]) == ("leak", 1, {"cases": 3, "canaries": 9})
+    assert told["setup"] == {"sha256": SETUP, "guard": True}
     assert told["positive_control"] == {"planted": 40, "missed": 0} and told["searched"]["bytes"] == 100
     assert told["not_searched"] == ["/proc/1/fd: not permitted"]
     assert "usage.model" not in json.dumps(told)  # where it leaked is the operator's to know
@@ -121,3 +132,63 @@ async def test_acknowledged_without_a_clean_run_is_unverified(stores: Stores) ->
     await incidents.acknowledge(stores[0], row.id, by="operator", reason="looking into it")
     found = await now(stores)
     assert (found.state, found.incident_id) == ("unverified", None)
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_a_run_in_another_setup_shows_nothing(stores: Stores) -> None:
+    await ran(stores, Verdict.CLEAN, setup="d" * 64)
+    found = await now(stores)
+    assert found.state == "unverified" and "another setup" in found.why
+    assert (await now(stores, None)).stands  # nothing runs whose setup could be another
+
+
+FORGED = {
+    "verdict": "clean", "build": BUILD, "setup": SETUP, "version": "2", "cases": 5, "canaries": 7, "planted": 1, "found": 2,
+    "unread": [], "searched": ["everything"], "bytes_read": 1, "why": "x", "started_at": _now + timedelta(hours=1),
+    "ended_at": _now + timedelta(minutes=-1), "id": uuid7(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("field", FORGED)
+async def test_a_row_that_was_not_signed_as_it_is_shows_nothing(stores: Stores, field: str) -> None:
+    others = {"verdict": Verdict.VOID, "build": "a" * 64, "setup": "a" * 64}
+    verdict = Verdict(others["verdict"]) if field == "verdict" else Verdict.CLEAN
+    row = await ran(
+        stores, verdict, ago=timedelta(hours=2),
+        build=others["build"] if field == "build" else BUILD, setup=others["setup"] if field == "setup" else SETUP,
+    )  # fmt: skip
+    async with stores[0].transaction(DataUse.SECURITY) as session:
+        await session.execute(update(ProbeRun).where(ProbeRun.id == row.id).values({field: FORGED[field]}))
+    found = await now(stores)
+    assert not found.stands and "isn't what this service signed" in found.why
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_another_key_beside_the_data_signs_nothing(stores: Stores, tmp_path: Path) -> None:
+    """Whoever writes the data store can write a key and a row; the key store's own key is what counts."""
+    keys_db = Database(await tables.sqlite(tmp_path / "other" / "keys.db", Store.KEYS))
+    stranger = KeyStore(keys_db, FileKeyring.create(tmp_path / "other" / "root.key"))
+    signer = await attestation.signer(stores[0], stranger)
+    result = Result(Verdict.CLEAN, clock.now(), clock.now(), 3, 9, 40, (), (), (), ("home",), 100)
+    row = await probe_run.record(
+        stores[0], signer, result, About(BUILD, SETUP), version="1", limits=Limits("PT6H", "PT13H")
+    )
+    await keys_db.aclose()
+    assert signer.id in {key["kid"] for key in (await attestation.key_set(stores[0]))["keys"]}
+    assert not (await now(stores)).stands
+    own = await attestation.checker(stores[1])
+    for envelope in (row.attestation, "", "{}", "[]", "null", row.attestation.replace(signer.id, own.id)):
+        with pytest.raises(SealBroken):
+            own.opened(envelope)
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_an_older_attestation_serves_no_newer_row(stores: Stores) -> None:
+    old = await ran(stores, Verdict.CLEAN, ago=timedelta(days=2))
+    new = await ran(stores, Verdict.LEAK)
+    async with stores[0].transaction(DataUse.SECURITY) as session:
+        change = update(ProbeRun).where(ProbeRun.id == new.id)
+        await session.execute(change.values(verdict="clean", findings=[], found=0, attestation=old.attestation))
+        await session.execute(update(Incident).values(acknowledged_at=_now))
+    assert "isn't what this service signed" in (await now(stores)).why

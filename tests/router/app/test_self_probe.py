@@ -169,6 +169,7 @@ async def test_what_a_broken_probe_leaves_is_void_and_cleared_away(service: Prob
     async def during(running: self_probe.Running, client: httpx2.AsyncClient) -> None:
         raise ValueError("kanarie")
 
+    await service.probe()
     row, small = await service.probe(during)
     assert (row.verdict, row.why) == ("void", "The probe failed (ValueError).")
     assert service.chat(small.key).status_code == 401 and service.chat().headers["x-valueapi-stored"] == "none"
@@ -233,3 +234,24 @@ async def test_a_closed_service_comes_up_closed_and_its_job_probes_it(service: P
     predicate = verified(told, httpx2.get(service.url + "/.well-known/jwks.json").json())["predicate"]
     assert predicate["verdict"] == "clean" and predicate["sent"]["cases"] > 50
     assert service.rows("SELECT * FROM usage WHERE account_id = ?", service.account) == []
+
+
+async def test_a_process_that_left_no_record_of_its_setup_makes_the_run_void(service: Probed) -> None:
+    told = (await service.probe())[0]
+    assert told.verdict == "clean" and told.setup == service.ready().json()["setup"] and len(told.setup) == 64
+    for records in ("*.json", "one"):
+        folder = service.home / "run" / "confinement"
+        moved = sorted(folder.glob("*.json"))[: 1 if records == "one" else None]
+        if records == "one":  # another setup than its sibling's
+            kept = moved[0].read_bytes()
+            moved[0].write_bytes(kept.replace(b'"guard": true', b'"guard": false'))
+        else:
+            for file in moved:
+                file.rename(file.with_suffix(".away"))
+        row, _ = await service.probe()
+        assert row.verdict == "void" and "no record of how it is set up" in row.why
+        if records == "one":
+            moved[0].write_bytes(kept)
+        else:
+            for file in moved:
+                file.with_suffix(".away").rename(file)

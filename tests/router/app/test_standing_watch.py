@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from governance import clock
-from governance.bodies import incidents
+from governance.bodies import attestation, incidents
+from governance.bodies.probe_run import About
 from governance.bodies.verdict import Verdict
 from governance.db import Database
 from governance.jobs import due
@@ -20,13 +21,11 @@ from router.app.probe_process import SELF_PROBE
 from router.app.service import Service
 from router.app.standing_watch import CLOSED, StandingWatch
 from router.app.stores import migrate, open_stores
-from router.probe import program
 from router.settings import Settings
-from tests.governance.bodies.test_standing import ran
+from tests.governance.bodies.test_standing import BUILD, SETUP, ran
 
 pytestmark = pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
 Stores = tuple[Database, KeyStore]
-BUILD = "b" * 64
 
 
 class Faced:
@@ -46,9 +45,11 @@ class Counter:
         return self.value
 
 
-def watch(stores: Stores, gateway: Faced, generation: Callable[[], int], *, closes: bool = True) -> StandingWatch:
+async def watch(stores: Stores, gateway: Faced, generation: Callable[[], int], *, closes: bool = True) -> StandingWatch:
     faced: Any = gateway
-    return StandingWatch(stores[0], faced, generation, build=BUILD, max_age=Period.parse("PT13H"), closes=closes)
+    signer, about = await attestation.checker(stores[1]), About(BUILD, SETUP)
+    max_age = Period.parse("PT13H")
+    return StandingWatch(stores[0], faced, generation, signer=signer, about=about, max_age=max_age, closes=closes)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -61,7 +62,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_it_follows_what_others_wrote(stores: Stores, closes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standing_watch, "_LOOK_S", 0.01)
     gateway, generation = Faced(), Counter()
-    watching = watch(stores, gateway, generation, closes=closes)
+    watching = await watch(stores, gateway, generation, closes=closes)
     await watching.look()
     assert (gateway.probe, gateway.closed) == (None, None)
     task = asyncio.create_task(watching.run())
@@ -86,7 +87,7 @@ async def test_an_age_needs_no_event_and_a_store_that_is_gone_proves_nothing(
     for name, seconds in (("_LOOK_S", 0.01), ("_READ_S", 0.02), ("_BLIND_S", 0.3)):
         monkeypatch.setattr(standing_watch, name, seconds)
     gateway = Faced()
-    watching = watch(stores, gateway, Counter())
+    watching = await watch(stores, gateway, Counter())
     clean = await ran(stores, Verdict.CLEAN)
     await watching.look()
     task = asyncio.create_task(watching.run())
@@ -119,19 +120,21 @@ async def test_a_deploy_is_probed_soon_and_a_plain_restart_is_not(stores: Stores
         service.stores = await open_stores(settings)
         pair = service.stores.data, service.stores.keys
         if not built:
-            built.append(program.digest())
+            built.append(service._about)
         else:
-            await ran(pair, Verdict.CLEAN, build=built.pop())
+            about = built.pop()
+            await ran(pair, Verdict.CLEAN, build=about.build, setup=str(about.setup))
             await due.end(pair[0], SELF_PROBE, due.DONE, clock.now() + timedelta(hours=6))
-        await service._start_jobs(await standing_watch.standing.read(pair[0], program.digest(), Period.parse("PT13H")))
-        [job] = await due.states(pair[0])
+        about, signer = service._about, await attestation.checker(pair[1])
+        await service._start_jobs(await standing_watch.standing.read(pair[0], signer, about, Period.parse("PT13H")))
+        [job] = [each for each in await due.states(pair[0]) if each.name == SELF_PROBE]
         await service.aclose()
         await service.stores.aclose()
         return job.due_at - clock.now()
 
-    built: list[str] = []
+    built: list[About] = []
     soon = timedelta(seconds=31)
     assert await started() < soon  # a home that was never probed
     assert await started() > timedelta(hours=5)
-    built.append("0" * 64)
+    built.append(About("0" * 64, SETUP))
     assert await started() < soon  # the last clean probe was of another program
