@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from governance import datamap
 from governance.bodies import attestation, standing
 from governance.bodies.standing import Standing
 from governance.controls.bodies_not_stored import BodiesNotStored
+from governance.controls.purpose_limited import PurposeLimited
 from governance.controls.registry import Registry
 from governance.errors import Conflict
 from governance.period import Period
+from policies import collection
 from router.app import self_probe, setup
 from router.app.own_probe import probe
 from router.app.stores import Stores
+from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
 
 _AGAIN_S = 2.0
@@ -22,7 +26,9 @@ def registry(stores: Stores) -> Registry:
     return Registry(
         (
             BodiesNotStored(stores.data, _standing(stores), _probe(stores)),
+            PurposeLimited(stores.data, stores.keys, datamap.registry),
             LedgerBalanced(stores.data),
+            CollectionAsStated(datamap.registry, collection.load),
         )
     )
 
