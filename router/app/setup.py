@@ -27,7 +27,7 @@ def facts(settings: Settings) -> Facts:
         "write_watch": settings.write_watch,
         "stores": {name: url.partition("+")[0] for name, url in stores.items()},
         "redis": settings.redis_url is not None,
-        "keyring": settings.keyring,
+        "keyring": settings.keyring.partition(":")[0],
         "prints_to": [place if place in outputs.KINDS else "file" for place in outputs.current()],
         "named_logs": len(settings.self_probe_logs),
         "distributions": {"sha256": _distributions()},

@@ -18,6 +18,7 @@ PLAIN = Settings()
     "changed",
     [
         Settings(body_guard=False),
+        Settings(keyring="vault:https://kanarie.example.org"),
         Settings(write_watch="off"),
         Settings(write_watch="strict"),
         Settings(database_url=SecretStr("postgresql://u:s3cret@db.example.org/x")),
