@@ -1,10 +1,11 @@
-"""An incident stays until an operator acknowledges it: one open one a control, however many runs find the same.
+"""An incident stays until an operator acknowledges it: one open one a control and cause, however many runs find the same.
 
-The beginning of incident handling, for the control of bodies alone.
+The beginning of incident handling: who assesses one, and the register of breaches, are still to come.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import JSON, Integer, String, Uuid, select
@@ -20,6 +21,13 @@ from governance.ids import uuid7
 _REASON_CHARACTERS_MAX = 200
 
 
+class Cause(StrEnum):
+    """Why. That nobody could look is no leak, and closes nothing."""
+
+    FAILED = "failed"  # the control looked, and saw what must not be
+    NOT_RUN = "not-run"  # it couldn't look, died, or hasn't run for too long
+
+
 class Incident(Base):
     """A control that was seen to fail. `probe_id`: the last run that saw it, `found`: what it saw, by where it was sent
     and where it rested; `runs`: how many did."""
@@ -28,6 +36,7 @@ class Incident(Base):
 
     id: Mapped[UUID] = impersonal(Uuid, 110, primary_key=True)
     control: Mapped[str] = impersonal(String(40), 111)
+    cause: Mapped[str] = impersonal(String(10), 442)
     probe_id: Mapped[UUID] = impersonal(Uuid, 112)
     runs: Mapped[int] = impersonal(Integer, 113)
     found: Mapped[list[str]] = impersonal(JSON, 118)
@@ -37,19 +46,24 @@ class Incident(Base):
     reason: Mapped[str | None] = impersonal(String(_REASON_CHARACTERS_MAX), 117, nullable=True)
 
 
-async def open_or_add(session: AsyncSession, control: str, probe_id: UUID, found: list[str]) -> Incident:
+async def open_or_add(
+    session: AsyncSession, control: str, probe_id: UUID, found: list[str], cause: Cause = Cause.FAILED
+) -> Incident:
     """Open an incident in the caller's transaction, or count the run to the one that is open."""
-    row = await open_one(session, control, lock=True)
+    row = await open_one(session, control, cause, lock=True)
     if row is None:
-        row = Incident(id=uuid7(), control=control, probe_id=probe_id, runs=0, found=[], opened_at=clock.now())
+        now = clock.now()
+        row = Incident(id=uuid7(), control=control, cause=cause, probe_id=probe_id, runs=0, found=[], opened_at=now)
         session.add(row)
     row.probe_id, row.runs, row.found = probe_id, row.runs + 1, found
     return row
 
 
-async def open_one(session: AsyncSession, control: str, *, lock: bool = False) -> Incident | None:
-    """The control's open incident, the oldest where two runs opened one each."""
-    mine = Incident.control == control, Incident.acknowledged_at.is_(None)
+async def open_one(
+    session: AsyncSession, control: str, cause: Cause = Cause.FAILED, *, lock: bool = False
+) -> Incident | None:
+    """The control's open incident of that cause, the oldest where two runs opened one each."""
+    mine = Incident.control == control, Incident.cause == cause.value, Incident.acknowledged_at.is_(None)
     query = select(Incident).where(*mine).order_by(Incident.id).limit(1)
     row: Incident | None = await session.scalar(query.with_for_update() if lock else query)
     return row

@@ -6,7 +6,7 @@ what it found). Where nothing is verified now, the control has it run; a leak it
 
 from collections.abc import Awaitable, Callable
 
-from governance.bodies import probe_run
+from governance.bodies import incidents, probe_run
 from governance.bodies.probe_run import CONTROL
 from governance.bodies.standing import Standing
 from governance.controls.control import Control, ControlResult, Severity
@@ -43,9 +43,10 @@ class BodiesNotStored(Control):
                 missing = str(error)
             standing = await self._standing()
         async with self._data.session(DataUse.SECURITY) as session:
-            last = await probe_run.newest(session)
-        if standing.state == "red" and last is not None:
-            return ControlResult(last.canaries, tuple(last.findings) or (standing.why,))
+            last = await probe_run.newest(session, decisive=True)
+            incident = await incidents.open_one(session, CONTROL)
+        if incident is not None:
+            return ControlResult(last.canaries if last is not None else 0, tuple(incident.found) or (standing.why,))
         if not standing.stands or last is None:
             return ControlResult(0, missing=missing or standing.why)
         return ControlResult(

@@ -34,13 +34,14 @@ class Severity(StrEnum):
 class ControlResult:
     """One run. `examined`: how many things were looked at; `failures`: a sentence for each that isn't as it must be, with
     places and counts, never a value or who it is about; `missing`: what would be needed for a proof, where there is none;
-    `counts`: further figures, by a plain name.
+    `counts`: further figures, by a plain name. `looked`: False where it failed without having looked.
     """
 
     examined: int
     failures: tuple[str, ...] = ()
     missing: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    looked: bool = True
 
     @property
     def outcome(self) -> Outcome:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped
 
 from governance import clock, events
 from governance.bodies import incidents
+from governance.bodies.incidents import Cause
 from governance.controls.control import Control, ControlResult, Outcome
 from governance.controls.registry import Registry
 from governance.datamap import Base, DataUse, impersonal
@@ -89,11 +90,15 @@ async def _result(control: Control) -> ControlResult:
         async with asyncio.timeout(control.seconds_max):
             return await control.run()
     except TimeoutError:
-        return ControlResult(0, (f"It didn't come to an end within {control.seconds_max:g} seconds.",))
+        return _blind(f"It didn't come to an end within {control.seconds_max:g} seconds.")
     except ValueAPIError as error:
-        return ControlResult(0, (f"It couldn't look: {error}",))  # a text of ours
+        return _blind(f"It couldn't look: {error}")  # a text of ours
     except Exception as error:
-        return ControlResult(0, (f"It couldn't look: {type(error).__name__}.",))
+        return _blind(f"It couldn't look: {type(error).__name__}.")
+
+
+def _blind(why: str) -> ControlResult:
+    return ControlResult(0, (why,), looked=False)
 
 
 async def bury(db: Database, registry: Registry) -> None:
@@ -104,7 +109,7 @@ async def bury(db: Database, registry: Registry) -> None:
         rows = (await session.execute(dead)).all()
     for run_id, control_id in rows:
         if control_id in registry.ids:
-            await _end(db, run_id, registry.get(control_id), ControlResult(0, (_DIED,)))
+            await _end(db, run_id, registry.get(control_id), _blind(_DIED))
 
 
 async def open_stale(db: Database, registry: Registry) -> None:
@@ -115,10 +120,9 @@ async def open_stale(db: Database, registry: Registry) -> None:
         if run is None or run.fresh(control.max_age):
             continue
         async with db.transaction(DataUse.SECURITY) as session:
-            if await incidents.open_one(session, control.id, lock=True) is None:
-                await incidents.open_or_add(
-                    session, control.id, run.id, [f"{_STALE}: the last was at {run.at:%Y-%m-%d %H:%M} UTC."]
-                )
+            if await incidents.open_one(session, control.id, Cause.NOT_RUN, lock=True) is None:
+                found = [f"{_STALE}: the last was at {run.at:%Y-%m-%d %H:%M} UTC."]
+                await incidents.open_or_add(session, control.id, run.id, found, Cause.NOT_RUN)
 
 
 async def latest(db: Database) -> dict[str, Run]:
@@ -167,7 +171,8 @@ async def _end(db: Database, run_id: UUID, control: Control, result: ControlResu
         row.failures, row.missing = list(result.failures[:_LISTED]), result.missing
         row.entry_id = await pending.record(session, EntryType.CONTROL_RUN, detail=_detail(row))
         if result.failures:
-            opened = await incidents.open_or_add(session, control.id, row.id, row.failures)
+            cause = Cause.FAILED if result.looked else Cause.NOT_RUN
+            opened = await incidents.open_or_add(session, control.id, row.id, row.failures, cause)
     # A crash here: run, entry and incident are kept; only the event is missing.
     if opened is not None:
         await events.emit_async(

@@ -26,6 +26,7 @@ def list_(as_json: Json = False) -> None:
                 {
                     "id": str(row.id),
                     "control": row.control,
+                    "cause": row.cause,
                     "opened": row.opened_at.isoformat(timespec="seconds"),
                     "runs": row.runs,
                     "probe": str(row.probe_id),

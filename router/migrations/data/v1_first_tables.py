@@ -125,6 +125,7 @@ def upgrade() -> None:
         "incident",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("control", sa.String(length=40), nullable=False),
+        sa.Column("cause", sa.String(length=10), nullable=False),
         sa.Column("probe_id", sa.Uuid(), nullable=False),
         sa.Column("runs", sa.Integer(), nullable=False),
         sa.Column("found", sa.JSON(), nullable=False),
