@@ -106,12 +106,12 @@ async def key_set(db: Database) -> dict[str, list[dict[str, str]]]:
         return {"keys": [_jwk(public) | {"kid": kid, "use": "sig", "alg": "EdDSA"} for kid, public in rows]}
 
 
-def statement(build: str, predicate: Mapping[str, object]) -> dict[str, object]:
-    """A statement about the program whose digest is `build`."""
+def statement(build: str, predicate: Mapping[str, object], kind: str = PREDICATE_TYPE) -> dict[str, object]:
+    """A statement about the program whose digest is `build`; `kind`: what the predicate is, a URI."""
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": "valueapi", "digest": {"sha256": build}}],
-        "predicateType": PREDICATE_TYPE,
+        "predicateType": kind,
         "predicate": predicate,
     }
 

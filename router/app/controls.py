@@ -9,6 +9,7 @@ from governance.bodies.standing import Standing
 from governance.controls.bodies_not_stored import BodiesNotStored
 from governance.controls.purpose_limited import PurposeLimited
 from governance.controls.registry import Registry
+from governance.controls.runs import Runs
 from governance.errors import Conflict
 from governance.period import Period
 from policies import collection
@@ -31,6 +32,11 @@ def registry(stores: Stores) -> Registry:
             CollectionAsStated(datamap.registry, collection.load),
         )
     )
+
+
+async def kept(stores: Stores) -> Runs:
+    """The runs of this service's controls, signed with its key."""
+    return Runs(stores.data, await attestation.signer(stores.data, stores.keys))
 
 
 def _standing(stores: Stores) -> Callable[[], Awaitable[Standing]]:

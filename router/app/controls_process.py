@@ -6,11 +6,11 @@ import sys
 import tempfile
 from typing import Final
 
-from governance.controls import due, runs
+from governance.controls import due
 from governance.errors import ValueAPIError
 from governance.vault.purpose import Actor, states
 from router.app import child
-from router.app.controls import registry
+from router.app.controls import kept, registry
 from router.app.stores import Stores, opened
 from router.probe import program
 from router.settings import Settings
@@ -25,10 +25,10 @@ class ControlsFailed(ValueAPIError):
 
 async def start(stores: Stores) -> None:
     """What the job does: nothing where none is due. Raises ControlsFailed, so that it is tried again."""
-    controls = registry(stores)
-    if due.by_cadence(controls, await runs.latest(stores.data)):
+    controls, runs = registry(stores), await kept(stores)
+    if due.by_cadence(controls, await runs.latest()):
         ended = await child.run("router.app.controls_process")
-        await runs.open_stale(stores.data, controls)
+        await runs.open_stale(controls)
         if ended != Exit.OK:
             raise ControlsFailed("The controls' process ended early.")
 
@@ -36,10 +36,10 @@ async def start(stores: Stores) -> None:
 @states(Actor.JOB)
 async def _run(settings: Settings) -> None:
     async with opened(settings) as stores:
-        controls = registry(stores)
-        await runs.bury(stores.data, controls)
-        for control in due.by_cadence(controls, await runs.latest(stores.data)):
-            await runs.run(stores.data, control, program.digest())
+        controls, runs = registry(stores), await kept(stores)
+        await runs.bury(controls)
+        for control in due.by_cadence(controls, await runs.latest()):
+            await runs.run(control, program.digest())
         await stores.log.advance()
 
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from governance.controls import runs
 from governance.controls.control import Control, Outcome
 from governance.controls.runs import Run
 from router.app import child
-from router.app.controls import registry
+from router.app.controls import kept, registry
 from router.app.stores import opened
 from router.cli import controls_run
 from router.cli.output import Json, fail, out, print_json, table, verb
@@ -27,7 +26,7 @@ def list_(as_json: Json = False) -> None:
 
     async def read() -> list[dict[str, object]]:
         async with opened(Settings.load()) as stores:
-            last = await runs.latest(stores.data)
+            last = await (await kept(stores)).latest()
             return [_row(control, last.get(control.id)) for control in registry(stores)]
 
     rows = asyncio.run(read())
@@ -43,12 +42,13 @@ def show(control_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json
     async def read() -> tuple[Control, list[Run]]:
         async with opened(Settings.load()) as stores:
             control = registry(stores).get(control_id)
-            return control, await runs.history(stores.data, control.id)
+            return control, await (await kept(stores)).history(control.id)
 
     control, found = asyncio.run(read())
     rows = [_ran(each) for each in found]
     if as_json:
-        print_json(_row(control, found[0] if found else None) | {"rule": control.rule, "runs": rows})
+        signed = [row | {"attestation": each.attestation} for row, each in zip(rows, found, strict=True)]
+        print_json(_row(control, found[0] if found else None) | {"rule": control.rule, "runs": signed})
         return
     out.print(f"{control.title}\n“{control.rule}”\n{control.source}", markup=False)
     table(rows, False)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from governance.controls import runs
 from governance.controls.control import Control
 from governance.controls.registry import Registry
 from governance.controls.runs import Run
 from governance.vault.purpose import Actor, states
+from router.app.controls import kept
 from router.app.stores import Stores
 from router.cli.output import progress_bar
 from router.probe import program
@@ -16,11 +16,12 @@ from router.probe import program
 async def run(stores: Stores, registry: Registry, chosen: Sequence[Control], *, shown: bool) -> list[Run]:
     """Run the chosen ones one after the other, and give their entries a place in the log; `shown`: with a bar."""
     found: list[Run] = []
-    await runs.bury(stores.data, registry)
+    runs = await kept(stores)
+    await runs.bury(registry)
     with progress_bar("controls", shown=shown) as progress:
         for number, control in enumerate(chosen):
             progress(number, len(chosen), control.id)
-            found.append(await runs.run(stores.data, control, program.digest()))
+            found.append(await runs.run(control, program.digest()))
         progress(len(chosen), len(chosen), "controls")
     await stores.log.advance()
     return found

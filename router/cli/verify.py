@@ -9,12 +9,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from governance.controls import due, runs
+from governance.controls import due
 from governance.controls.runs import Run
 from policies import attestations, bindings, kept, promises
 from policies.kept import Shown, State
 from policies.promises import Register
 from router.app import child
+from router.app.controls import kept as controls_kept
 from router.app.controls import registry
 from router.app.stores import opened
 from router.cli import controls_run
@@ -57,10 +58,11 @@ async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> tuple[Re
     async with opened(Settings.load()) as stores:
         controls = registry(stores)
         register = await bindings.bound(stores.data, promises.load())
+        runs = await controls_kept(stores)
         if not recorded:
-            waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest(stores.data))
+            waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest())
             await controls_run.run(stores, controls, waiting, shown=shown_progress)
-        last = await runs.latest(stores.data)
+        last = await runs.latest()
         return register, kept.shown(register, controls, last, await attestations.current(stores.data)), last
 
 

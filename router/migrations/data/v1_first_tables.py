@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("missing", sa.Text(), nullable=False),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("entry_id", sa.Uuid(), nullable=True),
+        sa.Column("attestation", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_control_run")),
     )
     with op.batch_alter_table("control_run", schema=None) as batch_op:

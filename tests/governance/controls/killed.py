@@ -5,9 +5,12 @@ import os
 import signal
 from typing import NoReturn
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 import router.migrations.tables  # noqa: F401
-from governance.controls import runs
+from governance.bodies.attestation import Signer
 from governance.controls.control import ControlResult
+from governance.controls.runs import Runs
 from governance.db import Database
 from tests.governance.controls.made import CODE, Made
 
@@ -18,5 +21,6 @@ async def _die() -> ControlResult:
 
 
 def main(url: str) -> NoReturn:
-    asyncio.run(runs.run(Database(url), Made(_die), CODE))
+    signer = Signer("none", Ed25519PrivateKey.generate())  # it comes to no signature
+    asyncio.run(Runs(Database(url), signer).run(Made(_die), CODE))
     raise AssertionError

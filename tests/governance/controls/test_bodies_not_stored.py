@@ -10,10 +10,10 @@ from governance.bodies.incidents import Cause
 from governance.bodies.probe_run import About
 from governance.bodies.standing import Standing
 from governance.bodies.verdict import Verdict
-from governance.controls import runs
 from governance.controls.bodies_not_stored import BodiesNotStored
 from governance.controls.control import Outcome
 from governance.controls.registry import Registry
+from governance.controls.runs import Runs
 from governance.db import Database
 from governance.errors import Conflict
 from governance.vault.keys import KeyStore
@@ -63,7 +63,7 @@ async def test_where_no_probe_can_run_nothing_is_proven(data: Database, stores: 
 async def test_a_leak_is_reported_as_it_was_found_and_is_one_incident(data: Database, stores: Stores) -> None:
     row = await ran(stores, Verdict.LEAK)
     await ran(stores, Verdict.VOID)  # it takes nothing back
-    run = await runs.run(data, control(stores, never), CODE)
+    run = await Runs(data, await attestation.signer(*stores)).run(control(stores, never), CODE)
     assert run.outcome is Outcome.FAILED and list(run.failures) == row.findings
     [incident] = await incidents.listed(data)
     assert (incident.cause, incident.runs, incident.found) == (Cause.FAILED, 2, row.findings)
@@ -75,7 +75,7 @@ async def test_a_control_that_cannot_look_is_an_incident_but_no_leak(data: Datab
 
     await ran(stores, Verdict.CLEAN, ago=AGE.exact)
     made = control(stores, broken)
-    run = await runs.run(data, made, CODE)
+    run = await Runs(data, await attestation.signer(*stores)).run(made, CODE)
     assert run.outcome is Outcome.FAILED
     [incident] = await incidents.listed(data)
     assert incident.cause == Cause.NOT_RUN

@@ -5,25 +5,33 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from governance.bodies import incidents
-from governance.controls import due, runs
+from governance.bodies import attestation, incidents
+from governance.controls import due
 from governance.controls.control import ControlResult, Outcome
 from governance.controls.registry import Registry
-from governance.controls.runs import ControlRun
+from governance.controls.runs import ControlRun, Runs
 from governance.datamap import DataUse, Store
 from governance.db import Database
 from governance.errors import NotFound
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
+from governance.ids import uuid7
+from governance.vault.keys import KeyStore
 from tests.governance.controls.made import CODE, FAILED, PASSED, UNPROVEN, Made, Other
 
+LATER = datetime(2099, 1, 1, tzinfo=UTC)
 Later = Callable[[timedelta], None]
+
+
+@pytest.fixture
+async def kept(data: Database, stores: tuple[Database, KeyStore]) -> Runs:
+    return Runs(data, await attestation.signer(*stores))
 
 
 async def evidence(db: Database) -> list[dict[str, object]]:
@@ -31,11 +39,11 @@ async def evidence(db: Database) -> list[dict[str, object]]:
     return [dict(entry.detail) for _, entry in reversed(found) if entry.type is EntryType.CONTROL_RUN]
 
 
-async def test_a_run_is_recorded_with_its_evidence(data: Database) -> None:
+async def test_a_run_is_recorded_with_its_evidence(kept: Runs, data: Database) -> None:
     registry = Registry([Made(PASSED), Other(UNPROVEN)])
     for control in registry:
-        await runs.run(data, control, CODE)
-    last = await runs.latest(data)
+        await kept.run(control, CODE)
+    last = await kept.latest()
     assert {name: run.outcome for name, run in last.items()} == {"made": Outcome.PASSED, "other": Outcome.UNPROVEN}
     common = {"code": CODE, "failed": 0}
     assert await evidence(data) == [
@@ -47,10 +55,10 @@ async def test_a_run_is_recorded_with_its_evidence(data: Database) -> None:
     assert await incidents.listed(data) == []
 
 
-async def test_failing_runs_of_one_control_are_one_incident(data: Database, event_log: Path) -> None:
+async def test_failing_runs_of_one_control_are_one_incident(kept: Runs, data: Database, event_log: Path) -> None:
     control = Made(FAILED)
     Registry([control])
-    first, second = [await runs.run(data, control, CODE) for _ in range(2)]
+    first, second = [await kept.run(control, CODE) for _ in range(2)]
     [incident] = await incidents.listed(data)
     assert (incident.control, incident.runs, incident.found) == ("made", 2, list(FAILED.failures))
     assert first.outcome is second.outcome is Outcome.FAILED and second.failures == FAILED.failures
@@ -66,28 +74,28 @@ async def test_failing_runs_of_one_control_are_one_incident(data: Database, even
         (ValueError("kanarie@example.org"), "It couldn't look: ValueError."),
     ],
 )
-async def test_a_control_that_cannot_look_has_failed(data: Database, error: Exception, said: str) -> None:
+async def test_a_control_that_cannot_look_has_failed(kept: Runs, data: Database, error: Exception, said: str) -> None:
     async def look() -> ControlResult:
         raise error
 
     control = Made(look)
     Registry([control])
-    run = await runs.run(data, control, CODE)
+    run = await kept.run(control, CODE)
     assert run.outcome is Outcome.FAILED and run.failures == (said,)
 
 
-async def test_a_control_that_does_not_end_is_cut_off_and_has_failed(data: Database) -> None:
+async def test_a_control_that_does_not_end_is_cut_off_and_has_failed(kept: Runs, data: Database) -> None:
     async def look() -> ControlResult:
         await asyncio.Event().wait()
         raise AssertionError
 
     control = type("Slow", (Made,), {"seconds_max": 0.05})(look)
     Registry([control])
-    run = await runs.run(data, control, CODE)
+    run = await kept.run(control, CODE)
     assert run.failures == ("It didn't come to an end within 0.05 seconds.",)
 
 
-async def test_a_run_that_is_called_off_leaves_nothing(data: Database) -> None:
+async def test_a_run_that_is_called_off_leaves_nothing(kept: Runs, data: Database) -> None:
     began = asyncio.Event()
 
     async def look() -> ControlResult:
@@ -97,18 +105,20 @@ async def test_a_run_that_is_called_off_leaves_nothing(data: Database) -> None:
 
     control = Made(look)
     registry = Registry([control])
-    task = asyncio.create_task(runs.run(data, control, CODE))
+    task = asyncio.create_task(kept.run(control, CODE))
     await began.wait()
-    assert await runs.latest(data) == {}  # it goes on
+    assert await kept.latest() == {}  # it goes on
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     async with data.session(DataUse.SECURITY) as session:
         assert await session.scalar(select(func.count()).select_from(ControlRun)) == 0
-    assert due.by_cadence(registry, await runs.latest(data)) == [control]
+    assert due.by_cadence(registry, await kept.latest()) == [control]
 
 
-async def test_result_evidence_and_incident_are_one_change(data: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_result_evidence_and_incident_are_one_change(
+    kept: Runs, data: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: object) -> None:
         raise OSError
 
@@ -116,11 +126,11 @@ async def test_result_evidence_and_incident_are_one_change(data: Database, monke
     Registry([control])
     monkeypatch.setattr(incidents, "open_or_add", broken)
     with pytest.raises(OSError, match=r"^$"):
-        await runs.run(data, control, CODE)
-    assert await evidence(data) == [] and await runs.latest(data) == {}
+        await kept.run(control, CODE)
+    assert await evidence(data) == [] and await kept.latest() == {}
 
 
-async def test_a_run_whose_process_was_killed_has_failed(data: Database, later: Later) -> None:
+async def test_a_run_whose_process_was_killed_has_failed(kept: Runs, data: Database, later: Later) -> None:
     registry = Registry([Made(PASSED)])
     code = "import sys; from tests.governance.controls import killed; killed.main(sys.argv[1])"
     url = data.engine.url.render_as_string(hide_password=False)
@@ -128,24 +138,24 @@ async def test_a_run_whose_process_was_killed_has_failed(data: Database, later: 
         subprocess.run, [sys.executable, "-c", code, url], capture_output=True, check=False
     )
     assert process.returncode == -9
-    assert await runs.latest(data) == {}  # it may still go on
+    assert await kept.latest() == {}  # it may still go on
     later(timedelta(minutes=2))
-    run = (await runs.latest(data))["made"]
+    run = (await kept.latest())["made"]
     assert run.outcome is Outcome.FAILED and run.evidence_id is None
     for _ in range(2):
-        await runs.bury(data, registry)
-    run = (await runs.latest(data))["made"]
+        await kept.bury(registry)
+    run = (await kept.latest())["made"]
     assert run.outcome is Outcome.FAILED and run.evidence_id is not None and "died" in run.failures[0]
     assert len(await evidence(data)) == len(await incidents.listed(data)) == 1
 
 
-async def test_what_is_due_by_cadence_and_what_shows_nothing_any_more(data: Database, later: Later) -> None:
+async def test_what_is_due_by_cadence_and_what_shows_nothing_any_more(kept: Runs, data: Database, later: Later) -> None:
     registry = Registry([Made(PASSED), Other(UNPROVEN)])
     made, other = registry
     assert due.by_cadence(registry, {}) == due.without_fresh_pass(registry, {}) == [made, other]
     for control in registry:
-        await runs.run(data, control, CODE)
-    last = await runs.latest(data)
+        await kept.run(control, CODE)
+    last = await kept.latest()
     assert due.by_cadence(registry, last) == [] and due.without_fresh_pass(registry, last) == [other]
     later(timedelta(hours=1))
     assert due.by_cadence(registry, last) == [made, other] and due.without_fresh_pass(registry, last) == [other]
@@ -153,23 +163,48 @@ async def test_what_is_due_by_cadence_and_what_shows_nothing_any_more(data: Data
     assert due.without_fresh_pass(registry, last) == [made, other]
 
 
-async def test_a_control_that_nothing_runs_any_more_opens_one_incident(data: Database, later: Later) -> None:
+async def test_a_control_that_nothing_runs_any_more_opens_one_incident(
+    kept: Runs, data: Database, later: Later
+) -> None:
     registry = Registry([Made(PASSED), Other(PASSED)])
-    await runs.run(data, registry.get("made"), CODE)  # the other never ran: it is new
-    await runs.open_stale(data, registry)
+    await kept.run(registry.get("made"), CODE)  # the other never ran: it is new
+    await kept.open_stale(registry)
     assert await incidents.listed(data) == []
     later(timedelta(hours=3))
     for _ in range(2):
-        await runs.open_stale(data, registry)
+        await kept.open_stale(registry)
     [incident] = await incidents.listed(data)
     assert incident.control == "made" and "hasn't run" in incident.found[0]
 
 
-async def test_the_newest_runs_of_a_control_come_first(data: Database) -> None:
+async def test_the_newest_runs_of_a_control_come_first(kept: Runs, data: Database) -> None:
     control = Made(PASSED)
     Registry([control])
-    await runs.run(data, control, CODE)
+    await kept.run(control, CODE)
     control.look = FAILED
-    await runs.run(data, control, CODE)
-    assert [each.outcome for each in await runs.history(data, "made")] == [Outcome.FAILED, Outcome.PASSED]
-    assert (await runs.latest(data))["made"].outcome is Outcome.FAILED
+    await kept.run(control, CODE)
+    assert [each.outcome for each in await kept.history("made")] == [Outcome.FAILED, Outcome.PASSED]
+    assert (await kept.latest())["made"].outcome is Outcome.FAILED
+
+
+FORGED = {
+    "outcome": "passed", "examined": 99, "failed": 0, "failures": [], "missing": "x", "counts": {"a": 1}, "control": "made",
+    "code": "cd" * 32, "started_at": LATER, "ended_at": LATER, "entry_id": uuid7(), "attestation": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("field", FORGED)
+async def test_a_row_that_was_not_signed_as_it_is_is_a_failed_run(kept: Runs, data: Database, field: str) -> None:
+    control = Other(ControlResult(3, ("a", "b"), counts={"b": 2}))
+    Registry([control, Made(PASSED)])
+    run = await kept.run(control, CODE)
+    signer = kept._signer
+    told = signer.opened(run.attestation)
+    assert told["predicate"]["result"] == "failed" and told["predicate"]["evidence"] == str(run.evidence_id)
+    async with data.transaction(DataUse.SECURITY) as session:
+        await session.execute(update(ControlRun).values({field: FORGED[field]}))
+    [found] = (await kept.latest()).values()
+    assert found.outcome is Outcome.FAILED and found.failures == (
+        "The record of the run isn't what this service signed.",
+    )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from governance.controls import runs
 from router.app import child, controls_process
+from router.app.controls import kept
 from router.app.controls_process import ControlsFailed
 from router.app.stores import migrate, opened
 from router.settings import Settings
@@ -65,7 +65,7 @@ async def test_no_process_is_started_while_none_is_due(settings: Settings, monke
     monkeypatch.setattr(controls_process.due, "by_cadence", lambda *_: [])
     async with opened(settings) as stores:
         await controls_process.start(stores)
-        assert await runs.latest(stores.data) == {}
+        assert await (await kept(stores)).latest() == {}
 
 
 async def test_a_child_that_is_called_off_is_ended() -> None:
