@@ -11,10 +11,10 @@ from governance.datamap import (
     LegalBasis,
     OnErasure,
     Store,
-    registry,
 )
 from policies import collection
 from router.controls.collection_as_stated import CollectionAsStated
+from tests.shipped import shipped
 
 BIRTH = DeclaredColumn(
     Store.DATA, "person", "born_on",
@@ -26,11 +26,11 @@ BIRTH = DeclaredColumn(
 
 
 async def test_what_is_stored_today_is_stated() -> None:
-    found = await CollectionAsStated(registry, collection.load).run()
+    found = await CollectionAsStated(shipped, collection.load).run()
     assert found.outcome is Outcome.PASSED and found.examined > 50
 
 
-@pytest.mark.parametrize("columns", [[BIRTH], [*registry(), BIRTH]])
+@pytest.mark.parametrize("columns", [[BIRTH], [*shipped(), BIRTH]])
 async def test_a_column_that_is_not_stated_is_named(columns: list[DeclaredColumn]) -> None:
     found = await CollectionAsStated(lambda: columns, collection.load).run()
     assert found.outcome is Outcome.FAILED
