@@ -120,6 +120,20 @@ class Settings(GovernanceSettings):
         "in production.",
     )
 
+    witness_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Existing folders outside the operator's reach that get the transparency log's newest checkpoint every "
+        "day; comma-separated.",
+    )
+    witnesses: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Witnesses that cosign the checkpoint every day (c2sp.org/tlog-witness): submission prefix, a blank and "
+        "verifier key; comma-separated.",
+    )
+    witness_mail: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses that the checkpoint is mailed to every day, through Mailgun; comma-separated."
+    )
+
     mailgun_key: SecretStr | None = Field(None, description="Mailgun API key; without it mails stay in the outbox.")
     mailgun_domain: str | None = Field(None, description="Mailgun sending domain.")
     mailgun_url: str = Field(
@@ -127,7 +141,10 @@ class Settings(GovernanceSettings):
     )
     mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
 
-    @field_validator("trusted_proxies", "metrics_networks", "self_probe_logs", mode="before")
+    @field_validator(
+        *("trusted_proxies", "metrics_networks", "self_probe_logs", "witness_folders", "witnesses", "witness_mail"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -152,6 +169,10 @@ class Settings(GovernanceSettings):
                 raise ValueError(f"VALUEAPI_{name} names a file that doesn't exist.")
         if (self.mailgun_key is None) != (self.mailgun_domain is None):
             raise ValueError("VALUEAPI_MAILGUN_KEY and VALUEAPI_MAILGUN_DOMAIN go together: only one of them is set.")
+        if self.witness_mail and self.mailgun_key is None:
+            raise ValueError("VALUEAPI_WITNESS_MAIL needs VALUEAPI_MAILGUN_KEY and VALUEAPI_MAILGUN_DOMAIN.")
+        if not all(folder.is_dir() for folder in self.witness_folders):
+            raise ValueError("VALUEAPI_WITNESS_FOLDERS names a folder that doesn't exist.")
         if self.self_probe_every != OFF:
             epoch = datetime(2000, 1, 1, tzinfo=UTC)
             every, age = Period.parse(self.self_probe_every), Period.parse(self.self_probe_max_age)
@@ -163,6 +184,9 @@ class Settings(GovernanceSettings):
         if self.production and self.simulator == "on":
             raise ValueError("VALUEAPI_SIMULATOR=on contradicts VALUEAPI_MODE=production.")
         return self
+
+    def writable_folders(self) -> tuple[Path, ...]:
+        return (*super().writable_folders(), *(folder.resolve() for folder in self.witness_folders))
 
     @property
     def closes_on_leak(self) -> bool:

@@ -3,6 +3,7 @@
 Who keeps them can tell later that the log was put back or rewritten: the newest log must extend every one of them.
 """
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from governance.evidence.tiles import write_once
 
 _TIMEOUT_S = 20.0
 _ANSWER_BYTES_MAX = 64 * 1024
+_TRIES = 25
+_AGAIN_S = 0.2
 
 
 def _latest(where: LogFolder) -> tuple[Checkpoint, Note]:
@@ -72,7 +75,7 @@ async def ask(where: LogFolder, url: str, key: NoteKey) -> Checkpoint:
         raise Rejected(f"The witness refused the checkpoint (status {status}).")
     given = Note(signed.text, note.signature_lines(text))
     given.signed_by([key])
-    _add(where, newest, [each for each in given.signatures if each.is_of(key)])
+    await _add(where, newest, [each for each in given.signatures if each.is_of(key)])
     return newest
 
 
@@ -92,15 +95,25 @@ async def _post(client: httpx2.AsyncClient, url: str, body: bytes) -> tuple[int,
     return answer.status_code, data.decode(errors="replace")
 
 
-def _add(where: LogFolder, head: Checkpoint, lines: list[note.Signature]) -> None:
+async def _add(where: LogFolder, head: Checkpoint, lines: list[note.Signature]) -> None:
     """Add cosignatures to a published checkpoint. A newer one that came meanwhile stays as it is."""
+    for _ in range(_TRIES):
+        if _added(where, head, lines):
+            return
+        await asyncio.sleep(_AGAIN_S)
+    raise Rejected("The log is being written to: the cosignature wasn't added. Ask once more.")
+
+
+def _added(where: LogFolder, head: Checkpoint, lines: list[note.Signature]) -> bool:
+    """False where another has the log's lock, which the sequencer holds for moments."""
     with where.alone() as ours:
         latest = where.latest()
         if not ours:
-            raise Rejected("The log is being written to: the cosignature wasn't added. Ask once more.")
+            return False
         if latest is None or latest[0] != head:
-            return
+            return True
         others = tuple(
             each for each in latest[1].signatures if (each.name, each.key_id) != (lines[0].name, lines[0].key_id)
         )
         where.publish(Note(latest[1].text, (*others, *lines)))
+        return True

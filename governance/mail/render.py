@@ -1,6 +1,6 @@
 """Renders mails from the text templates packaged in `templates/`: a block `subject` of one line, and a block `body`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -23,14 +23,15 @@ def templates() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.txt")))
 
 
-def render(template: str, values: Mapping[str, str]) -> tuple[str, str]:
-    """Subject line and body.
+def render(template: str, values: Mapping[str, str | Sequence[str]]) -> tuple[str, str]:
+    """Subject line and body. A value is one line, or a sequence of lines where the template goes through them.
 
     Raises Rejected for a value that isn't one printable line, so that no value adds a header (RFC 5322 section 2.2) or
     a paragraph of its own to a mail. Jinja2's own errors name a missing variable, never a value.
     """
     for name, value in values.items():
-        if not value.isprintable() or len(value) > _VALUE_CHARACTERS_MAX:
+        lines = (value,) if isinstance(value, str) else value
+        if not all(line.isprintable() and len(line) <= _VALUE_CHARACTERS_MAX for line in lines):
             raise Rejected("This can't be written into a mail: use one line of printable characters.", field=name)
     page = _environment().get_template(f"{template}.txt")
     context = page.new_context(dict(values))

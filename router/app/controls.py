@@ -7,13 +7,14 @@ from governance import datamap
 from governance.bodies import attestation, standing
 from governance.bodies.standing import Standing
 from governance.controls.bodies_not_stored import BodiesNotStored
+from governance.controls.log_witnessed import LogWitnessed
 from governance.controls.purpose_limited import PurposeLimited
 from governance.controls.registry import Registry
 from governance.controls.runs import Runs
 from governance.errors import Conflict
 from governance.period import Period
 from policies import collection
-from router.app import self_probe, setup
+from router.app import self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
 from router.controls.collection_as_stated import CollectionAsStated
@@ -29,6 +30,7 @@ def registry(stores: Stores) -> Registry:
             BodiesNotStored(stores.data, _standing(stores), _probe(stores)),
             PurposeLimited(stores.data, stores.keys, datamap.registry),
             LedgerBalanced(stores.data),
+            LogWitnessed(witnesses.of(stores.settings)),
             CollectionAsStated(datamap.registry, collection.load),
         )
     )

@@ -33,7 +33,7 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention
 from router.accounts.directory import KeyDirectory
-from router.app import confinement, controls_process, probe_process, setup
+from router.app import confinement, controls_process, mail, probe_process, setup, witnesses
 from router.app.controls_process import CONTROLS
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
@@ -93,6 +93,7 @@ class Service:
     async def _open(self) -> None:
         settings = self.settings
         retention.load().check(registry())
+        witnesses.of(settings)
         tiers = Tiers.load(settings.tiers)
         stores = self.stores = await open_stores(settings)
         self._stack.push_async_callback(stores.aclose)
@@ -278,12 +279,9 @@ class Service:
 
     def _start_mail(self) -> None:
         """With Mailgun credentials a task sends what lies in the outbox; without, mails stay there, sealed."""
-        settings = self.settings
-        if settings.mailgun_key is None or settings.mailgun_domain is None:
+        sender = mail.sender(self.settings)
+        if sender is None:
             return
-        sender = MailgunSender(
-            settings.mailgun_key.get_secret_value(), settings.mailgun_domain, settings.mailgun_url, settings.mail_from
-        )
         self._stack.push_async_callback(sender.aclose)
         self._start_task(states(Actor.JOB, DataUse.NOTICES, bulk=Bulk.NOTICE)(self._deliver)(sender))
 

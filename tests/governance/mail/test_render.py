@@ -12,11 +12,16 @@ from governance.mail import render as module
 from governance.mail.render import render, templates
 
 _NAMES = re.compile(r"{{ (\w+) }}")
+_LISTS = re.compile(r"{% for (\w+) in (\w+) %}")
 
 
-def _values(template: str) -> dict[str, str]:
+def _values(template: str) -> dict[str, str | list[str]]:
     text = (module._FOLDER / f"{template}.txt").read_text()
-    return {name: f"value-of-{name}" for name in _NAMES.findall(text)}
+    lists = dict(_LISTS.findall(text))
+    values: dict[str, str | list[str]] = {
+        name: f"value-of-{name}" for name in _NAMES.findall(text) if name not in lists
+    }
+    return values | {name: [f"first-of-{name}", f"second-of-{name}"] for name in lists.values()}
 
 
 def test_there_are_the_templates_that_the_program_names() -> None:
@@ -29,7 +34,13 @@ def test_each_template_renders_a_subject_of_one_line_and_every_value(template: s
     subject, body = render(template, values)
     assert subject and subject.isprintable()
     assert body.endswith("\n") and "{" not in body
-    assert all(value in subject + body for value in values.values())
+    lines = [line for value in values.values() for line in ([value] if isinstance(value, str) else value)]
+    assert all(line in subject + body for line in lines)
+
+
+def test_a_line_of_a_list_is_one_line() -> None:
+    with pytest.raises(Rejected):
+        render("checkpoint", {"origin": "o", "size": "1", "checkpoint": ["one", "two\nthree"]})
 
 
 def test_a_missing_value_is_an_error_that_names_it_alone() -> None:
