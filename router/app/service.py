@@ -22,7 +22,7 @@ from governance.bodies.known import Known
 from governance.bodies.probe_run import About
 from governance.bodies.standing import Standing
 from governance.datamap import DataUse, Store, registry
-from governance.evidence import event_log
+from governance.evidence import changed_settings, event_log
 from governance.jobs import due
 from governance.jobs.leader import leader_of
 from governance.jobs.scheduler import Job, Jobs
@@ -99,6 +99,7 @@ class Service:
         self._stack.push_async_callback(stores.aclose)
         await confine.record_current()  # events are signed from here on
         await confinement.record_turned_off(settings)
+        await changed_settings.record(stores.data, stores.keys, settings)
         self.catalog = catalog = await self._open_catalog()
         metrics = Metrics(REGISTRY)
         await self._open_guard(metrics)

@@ -7,6 +7,7 @@ import governance.bodies.attestation
 import governance.bodies.incidents
 import governance.bodies.probe_run
 import governance.controls.runs
+import governance.evidence.changed_settings
 import governance.evidence.pending
 import governance.jobs.due
 import governance.pair

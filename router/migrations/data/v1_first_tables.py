@@ -228,6 +228,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_scheduled_job")),
     )
     op.create_table(
+        "setting_seen",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_setting_seen")),
+    )
+    op.create_table(
         "usage",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
@@ -421,6 +427,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_usage_account_id_at"))
 
     op.drop_table("usage")
+    op.drop_table("setting_seen")
     op.drop_table("scheduled_job")
     op.drop_table("promise_binding")
     op.drop_table("probe_run")
