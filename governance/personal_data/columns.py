@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 
 from governance.datamap import AtRest, Base, DataUse, DeclaredColumn, KeysBase, Store, registry
 from governance.db import Database
-from governance.personal_data.detection import find
+from governance.personal_data.detection import Search, find, surest
 from governance.personal_data.kinds import CATEGORY, Kind
 
 _BASES: Final = {Store.DATA: Base, Store.KEYS: KeysBase}
@@ -75,29 +75,31 @@ def sampled(store: Store) -> list[DeclaredColumn]:
 
 
 async def sample_columns(
-    database: Database, store: Store, *, rows: int = 200, characters: int = 2_000, seconds: float = 60.0
+    database: Database,
+    store: Store,
+    *,
+    rows: int = 200,
+    characters: int = 2_000,
+    seconds: float = 60.0,
+    search: Search = find,
 ) -> AsyncIterator[ColumnSample]:
     """One result a column of `sampled`. Of each up to `rows` rows, half the newest by primary key and half at random;
-    of each value its first and last `characters`; all of it within `seconds`, shared evenly by the columns left.
-
-    Each is read for a use that what is read of it declares: security, else a legal obligation, else the first of the rest.
+    of each value its first and last `characters`, in which `search` looks; all of it within `seconds`, shared evenly by the
+    columns left. Each is read as `read_some` says.
     """
     columns = sampled(store)
     ends = time.monotonic() + seconds
     for number, column in enumerate(columns):
         now = time.monotonic()
         share = max(0.0, ends - now) / (len(columns) - number)
-        yield await _sample(database, column, rows, characters, now + share)
+        yield await _sample(database, column, rows, characters, now + share, search)
 
 
 async def _sample(
-    database: Database, declared: DeclaredColumn, rows: int, characters: int, until: float
+    database: Database, declared: DeclaredColumn, rows: int, characters: int, until: float, search: Search
 ) -> ColumnSample:
-    use = _use(declared)
-    result = ColumnSample(declared, use)
-    async with database.session(use) as session:
-        values = await _values(session, declared, rows)
-    result.rows = len(values)
+    use, values = await read_some(database, declared, rows)
+    result = ColumnSample(declared, use, len(values))
     # Most columns hold a few words again and again: each is looked at once.
     counted = Counter(_cut(_text(value), characters) for value in values if value not in (None, "", b""))
     for text, times in counted.items():
@@ -106,12 +108,20 @@ async def _sample(
             break
         result.values += times
         result.characters += len(text)
-        for found in await asyncio.to_thread(_surest, text):
-            covered = covers(declared.declaration.data_category, found[0])
-            tally = (result.declared if covered else result.undeclared).setdefault(found[0], Tally())
+        for kind, score in (await asyncio.to_thread(surest, search, text)).items():
+            covered = covers(declared.declaration.data_category, kind)
+            tally = (result.declared if covered else result.undeclared).setdefault(kind, Tally())
             for _ in range(times):
-                tally.add(found[1])
+                tally.add(score)
     return result
+
+
+async def read_some(database: Database, declared: DeclaredColumn, rows: int) -> tuple[DataUse, list[Any]]:
+    """Values of up to `rows` rows, half the newest by primary key and half at random, and the use that they were read for:
+    security, else a legal obligation, else the first that the column declares. Sealed ones are handles, not opened."""
+    use = _use(declared)
+    async with database.session(use) as session:
+        return use, await _values(session, declared, rows)
 
 
 def _use(declared: DeclaredColumn) -> DataUse:
@@ -131,19 +141,12 @@ def covers(category: str, kind: Kind) -> bool:
     )
 
 
-def _surest(text: str) -> Iterable[tuple[Kind, float]]:
-    surest: dict[Kind, float] = {}
-    for found in find(text):
-        surest[found.kind] = max(found.score, surest.get(found.kind, 0.0))
-    return surest.items()
-
-
-async def _values(session: AsyncSession, declared: DeclaredColumn, rows: int) -> list[object]:
+async def _values(session: AsyncSession, declared: DeclaredColumn, rows: int) -> list[Any]:
     """The newest half, and the rest from places chosen at random between the first and the last key."""
     mapper = _mapper(declared)
     column = _attribute(mapper, _column(declared))
     key = [_attribute(mapper, each) for each in _key(declared)]
-    read: dict[tuple[Any, ...], object] = {}
+    read: dict[tuple[Any, ...], Any] = {}
 
     async def take(statement: Select[Any]) -> None:
         for row in (await session.execute(statement)).all():

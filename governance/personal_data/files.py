@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from governance.personal_data.columns import Tally
-from governance.personal_data.detection import find
+from governance.personal_data.detection import Search, find, surest
 from governance.personal_data.kinds import Kind
 
 _LINE_MAX: Final = 16_384
@@ -25,7 +25,7 @@ class FileSample:
     found: dict[Kind, Tally] = field(default_factory=dict)
 
 
-def sample_file(path: Path, *, lines: int = 400, seconds: float = 10.0) -> FileSample:
+def sample_file(path: Path, *, lines: int = 400, seconds: float = 10.0, search: Search = find) -> FileSample:
     """Up to `lines` lines, half of them the newest and half from places chosen at random. Blocking: run it in a thread.
 
     Raises OSError where the file can't be read. No line of a log is declared to hold personal data: all finds count.
@@ -41,10 +41,7 @@ def sample_file(path: Path, *, lines: int = 400, seconds: float = 10.0) -> FileS
         text = line.decode("utf-8", "replace")
         result.lines += 1
         result.characters += len(text)
-        surest: dict[Kind, float] = {}
-        for found in find(text):
-            surest[found.kind] = max(found.score, surest.get(found.kind, 0.0))
-        for kind, score in surest.items():
+        for kind, score in surest(search, text).items():
             result.found.setdefault(kind, Tally()).add(score)
     return result
 

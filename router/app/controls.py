@@ -2,36 +2,53 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from governance import datamap
 from governance.bodies import attestation, standing
 from governance.bodies.standing import Standing
+from governance.controls.access_logged import AccessLogged
 from governance.controls.bodies_not_stored import BodiesNotStored
+from governance.controls.card_numbers_absent import CardNumbersAbsent
+from governance.controls.keys_rotated import KeysRotated
 from governance.controls.log_witnessed import LogWitnessed
+from governance.controls.pii_sealed import PiiSealed
 from governance.controls.purpose_limited import PurposeLimited
 from governance.controls.registry import Registry
 from governance.controls.runs import Runs
+from governance.controls.undeclared_personal_data import UndeclaredPersonalData
+from governance.datamap import Store
 from governance.errors import Conflict
 from governance.period import Period
 from policies import collection
-from router.app import self_probe, setup, witnesses
+from router.app import rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
 from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
+from router.controls.passwords_hashed import PasswordsHashed
 
 _AGAIN_S = 2.0
 
 
 def registry(stores: Stores) -> Registry:
     """Made anew for each process."""
+    data, keys, settings = stores.data, stores.keys, stores.settings
+    both = {Store.DATA: data, Store.KEYS: keys.db}
+    logs = partial(rests.logs, settings)
     return Registry(
         (
-            BodiesNotStored(stores.data, _standing(stores), _probe(stores)),
-            PurposeLimited(stores.data, stores.keys, datamap.registry),
-            LedgerBalanced(stores.data),
-            LogWitnessed(witnesses.of(stores.settings)),
+            BodiesNotStored(data, _standing(stores), _probe(stores)),
+            PurposeLimited(data, keys, datamap.registry),
             CollectionAsStated(datamap.registry, collection.load),
+            UndeclaredPersonalData(both, logs),
+            CardNumbersAbsent(both, logs, rests.asked),
+            PasswordsHashed(data),
+            PiiSealed(data, keys, datamap.registry, partial(rests.sweep, settings)),
+            AccessLogged(data, keys),
+            KeysRotated(keys, Period.parse(settings.index_renewal)),
+            LedgerBalanced(data),
+            LogWitnessed(witnesses.of(settings)),
         )
     )
 

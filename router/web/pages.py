@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
@@ -12,6 +13,7 @@ from router.errors import GatewayError
 from router.surface import Portal, Service
 from router.web.service import stylesheet_url
 
+TEMPLATES: Final = Path(__file__).parent / "templates"
 _CREDIT: Final = 1_000_000
 # What a page says after something was done; addresses carry the name alone, so none can be made to say anything else.
 NOTICES: Final = {
@@ -54,7 +56,7 @@ def moment(value: datetime) -> Markup:
 def _environment() -> Environment:
     # StrictUndefined: a misspelt name fails in the tests instead of showing nothing.
     made = Environment(
-        loader=PackageLoader("router.web", "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
