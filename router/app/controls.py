@@ -24,9 +24,11 @@ from policies import collection
 from router.app import rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
+from router.controls.charges_match_usage import ChargesMatchUsage
 from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
 from router.controls.passwords_hashed import PasswordsHashed
+from router.controls.upstream_as_requested import UpstreamAsRequested
 
 _AGAIN_S = 2.0
 
@@ -48,6 +50,8 @@ def registry(stores: Stores) -> Registry:
             AccessLogged(data, keys),
             KeysRotated(keys, Period.parse(settings.index_renewal)),
             LedgerBalanced(data),
+            ChargesMatchUsage(data),
+            UpstreamAsRequested(data),
             LogWitnessed(witnesses.of(settings)),
         )
     )

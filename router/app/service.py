@@ -38,6 +38,7 @@ from router.app.controls_process import CONTROLS
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
 from router.app.stores import Stores, open_stores
+from router.billing import offered
 from router.billing.purse import Purse, PurseLimits
 from router.gateway.admission import Admission
 from router.gateway.api import Gateway
@@ -101,6 +102,7 @@ class Service:
         await confinement.record_turned_off(settings)
         await changed_settings.record(stores.data, stores.keys, settings)
         self.catalog = catalog = await self._open_catalog()
+        await offered.record(stores.data, catalog)
         metrics = Metrics(REGISTRY)
         await self._open_guard(metrics)
         limiter = self._open_limiter()

@@ -29,4 +29,5 @@ import router.accounts.person
 import router.accounts.session
 import router.billing.lease
 import router.billing.ledger
+import router.billing.offered
 import router.billing.usage_log

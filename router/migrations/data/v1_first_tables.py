@@ -176,6 +176,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_ledger_entry_idempotency_key")),
     )
     op.create_table(
+        "offer",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("model", sa.String(length=200), nullable=False),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("prices", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_offer")),
+    )
+    op.create_table(
         "opening_count",
         sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
         sa.Column("column", sa.String(length=128), nullable=False),
@@ -432,6 +441,7 @@ def downgrade() -> None:
     op.drop_table("promise_binding")
     op.drop_table("probe_run")
     op.drop_table("opening_count")
+    op.drop_table("offer")
     op.drop_table("ledger_entry")
     with op.batch_alter_table("ledger_account", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_ledger_account_account_id"))

@@ -38,23 +38,35 @@ def told(service: ValueAPI, *arguments: str, check: bool = True) -> dict[str, ob
     return dict(json.loads(run(service, "audit", *arguments, "--json", check=check).stdout))
 
 
+def _size(running: ValueAPI) -> int:
+    """Of the newest checkpoint that is published; 0 before the first."""
+    answer = httpx2.get(running.url + "/transparency/checkpoint")
+    assert answer.status_code == 404 or answer.text.startswith("log.example.com/t\n")
+    return int(answer.text.split("\n")[1]) if answer.status_code == 200 else 0
+
+
+def _settled(running: ValueAPI) -> int:
+    """The size, once what the start and the commands recorded is in the log."""
+    until, size = time.monotonic() + 60, 0
+    while size == 0 or size != _size(running):
+        assert time.monotonic() < until, "the service has published nothing, or doesn't stop"
+        size = _size(running)
+        time.sleep(2.5)
+    return size
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValueAPI]:
     """A home whose log has entries, made by the service and by commands; the service is stopped."""
     running = ValueAPI(tmp_path_factory.mktemp("audit") / "home", {"VALUEAPI_LOG_ORIGIN": "log.example.com/t"}).start()
     run(running, "keys", "rotate", "kek")
-    until = time.monotonic() + 60
-    while (answer := httpx2.get(running.url + "/transparency/checkpoint")).status_code != 200:
-        assert time.monotonic() < until, "the service has published nothing"
-        time.sleep(0.2)
-    assert answer.text.startswith("log.example.com/t\n")
+    size = _settled(running)
     # A chat request leaves no entry.
-    size = answer.text.split("\n")[1]
     body = {"model": "simulator/gpt", "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {running.key}"}
     assert httpx2.post(running.url + "/v1/chat/completions", json=body, headers=headers).status_code == 200
     time.sleep(2.5)
-    assert httpx2.get(running.url + "/transparency/checkpoint").text.split("\n")[1] == size
+    assert _size(running) == size
     running.stop()
     yield running
     events.sign_with(None)  # commands within this process have opened the stores

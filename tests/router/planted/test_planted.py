@@ -76,10 +76,10 @@ def test_each_leak_is_stopped_and_the_one_that_isn_t_is_found(planted: Planted) 
         answer = planted.ask(CHAT, json=chat(word))
         assert answer is not None and answer.status_code == (500 if name == "in_an_exception_s_text" else 200)
         assert answer.status_code == 200 or word not in answer.text
-        written[name] = [file for file in planted.plant("")["opened"] if "/home/" not in file]
-    assert {name for name, files in written.items() if files} == {
-        "in_a_temporary_file"
-    }  # it is seen where there is one
+        # A number is a descriptor that was opened before, by its name.
+        written[name] = [file for file in planted.plant("")["opened"] if "/home/" not in file and not file.isdigit()]
+    seen = {name: files for name, files in written.items() if files}
+    assert seen.keys() == {"in_a_temporary_file"}, seen  # it is seen where there is one
     found = rests(planted, list(words.values()))
     assert set(found) == {words["opened"]} and all(file.endswith("home.log") for file in found[words["opened"]])
     log = planted.log.read_text()

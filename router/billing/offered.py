@@ -1,0 +1,86 @@
+"""Which provider was offered for which model at which price, and since when: what usage is judged by later.
+
+A row tells what holds from a time on; a model that a provider no longer serves has a row without prices.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, String, Uuid, select
+from sqlalchemy.orm import Mapped
+
+from governance import clock
+from governance.datamap import Base, DataUse, impersonal
+from governance.db import Database, UtcDateTime
+from governance.ids import uuid7
+from router.providers.catalog import Catalog, Price, Rates
+
+OVERLAP = timedelta(days=1)
+"""How long an earlier offer may still be charged by: processes of one service aren't all started at once."""
+
+Prices = list[dict[str, Any]]
+
+
+class Offer(Base):
+    """What a provider asks for a model from `at` on: a price for each of its routes, in the catalog's order."""
+
+    __tablename__ = "offer"
+
+    id: Mapped[UUID] = impersonal(Uuid, 570, primary_key=True)
+    model: Mapped[str] = impersonal(String(200), 571)
+    provider: Mapped[str] = impersonal(String(64), 572)
+    at: Mapped[datetime] = impersonal(UtcDateTime, 573)
+    prices: Mapped[list[dict[str, Any]]] = impersonal(JSON, 574)
+
+
+async def record(data: Database, catalog: Catalog) -> int:
+    """Remember what the catalog offers now, where that is news; how many offers changed."""
+    offered: dict[tuple[str, str], Prices] = {}
+    for model in catalog.models:
+        for route in model.routes:
+            offered.setdefault((model.id, route.provider.id), []).append(asdict(route.price))
+    async with data.transaction(DataUse.SECURITY) as session:
+        rows = await session.scalars(select(Offer).order_by(Offer.at, Offer.id))
+        known = {(row.model, row.provider): row.prices for row in rows}
+        now = clock.now()
+        changed = [
+            Offer(id=uuid7(), model=key[0], provider=key[1], at=now, prices=offered.get(key, []))
+            for key in sorted(known.keys() | offered.keys())
+            if known.get(key, []) != offered.get(key, [])
+        ]
+        session.add_all(changed)
+    return len(changed)
+
+
+class Offers:
+    """All offers there ever were, for look-ups."""
+
+    def __init__(self, rows: Iterable[Offer]) -> None:
+        self._by_key: dict[tuple[str, str], list[tuple[datetime, Prices]]] = {}
+        for row in sorted(rows, key=lambda row: (row.at, row.id)):
+            self._by_key.setdefault((row.model, row.provider), []).append((row.at, row.prices))
+
+    def since(self) -> datetime | None:
+        """When the first was recorded: what is older can't be judged."""
+        return min((history[0][0] for history in self._by_key.values()), default=None)
+
+    def prices(self, model: str, provider: str, at: datetime) -> list[Price]:
+        """What a request that ended at `at` may have been charged by; empty where that wasn't offered then."""
+        history = self._by_key.get((model, provider), [])
+        times = [each[0] for each in history]
+        first = max(bisect_right(times, at - OVERLAP) - 1, 0)
+        return [_price(each) for _, prices in history[first : bisect_right(times, at)] for each in prices]
+
+
+async def load(data: Database) -> Offers:
+    async with data.session(DataUse.SECURITY) as session:
+        return Offers((await session.scalars(select(Offer))).all())
+
+
+def _price(stored: Mapping[str, Any]) -> Price:
+    long = stored["long"]
+    return Price(Rates(**stored["rates"]), Rates(**long) if long is not None else None, stored["long_above"])
