@@ -122,6 +122,7 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/app/self_probe.py": "the API key that a probe sends",
         "governance/evidence/log.py": "signs checkpoints",
         "governance/evidence/changed_settings.py": "the service key that settings are digested under",
+        "router/app/controls.py": "the service key of names told to providers, for made-up requests",
         "router/app/service.py": "service keys: of rate-limit cells and of names told to providers",
         "router/accounts/directory.py": "the key that a caller's requests are sealed under",
         "router/billing/commit.py": "opens the journal's records",

@@ -29,6 +29,10 @@ from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
 from router.controls.passwords_hashed import PasswordsHashed
 from router.controls.upstream_as_requested import UpstreamAsRequested
+from router.controls.upstream_identifier_pseudonymous import UpstreamIdentifierPseudonymous
+from router.gateway.prepare import PSEUDONYM_KEY
+from router.providers.catalog import Catalog
+from router.settings import Settings
 
 _AGAIN_S = 2.0
 
@@ -52,9 +56,27 @@ def registry(stores: Stores) -> Registry:
             LedgerBalanced(data),
             ChargesMatchUsage(data),
             UpstreamAsRequested(data),
+            UpstreamIdentifierPseudonymous(partial(_catalog, settings), _pseudonym_key(stores)),
             LogWitnessed(witnesses.of(settings)),
         )
     )
+
+
+def _catalog(settings: Settings) -> Catalog:
+    """With the simulator where it could be asked; nothing here asks it."""
+    return Catalog.load(
+        settings.providers,
+        production=settings.production,
+        allow_insecure=settings.allow_insecure_upstreams,
+        simulator_url=None if settings.production else "http://127.0.0.1:9",
+    )
+
+
+def _pseudonym_key(stores: Stores) -> Callable[[], Awaitable[bytes]]:
+    async def read() -> bytes:
+        return (await stores.keys.service_key(PSEUDONYM_KEY)).secret
+
+    return read
 
 
 async def kept(stores: Stores) -> Runs:

@@ -46,6 +46,7 @@ from router.gateway.attempts import Attempts, AttemptSettings
 from router.gateway.breaker import Breaker, BreakerSettings
 from router.gateway.caller import TrustedProxies
 from router.gateway.metrics import Metrics
+from router.gateway.prepare import PSEUDONYM_KEY
 from router.gateway.probe_routes import ProbeRoutes
 from router.gateway.ratelimit import GuardedRedis, RateLimiter, RedisRateLimiter, SharedRateLimiter, Tiers
 from router.gateway.upstream import HttpxUpstream
@@ -107,7 +108,7 @@ class Service:
         await self._open_guard(metrics)
         limiter = self._open_limiter()
         cell_secret = (await stores.keys.service_key("rate-limit-cells")).secret
-        pseudonym_key = (await stores.keys.service_key("upstream-pseudonym")).secret
+        pseudonym_key = (await stores.keys.service_key(PSEUDONYM_KEY)).secret
         # Processes of one machine ask each other for leases back; other machines get them by idleness alone.
         idle = PurseLimits(idle_s=60.0 if settings.redis_url is None else 2.0)
         purse = await Purse.open(stores.data, stores.keys, settings.data_folder / "journal", stores.shared, idle)

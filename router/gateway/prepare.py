@@ -13,6 +13,8 @@ from router.providers.scan import scan
 from router.providers.translation import Translation, find
 from router.surface import Dialect, Endpoint
 
+PSEUDONYM_KEY = "upstream-pseudonym"
+"""Name of the service key that accounts' pseudonyms are made under."""
 _JSON = (b"content-type", b"application/json")
 _OF_ONE_PROVIDER = ("provider", "output-limit")
 
