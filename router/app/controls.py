@@ -10,11 +10,13 @@ from governance.bodies.standing import Standing
 from governance.controls.access_logged import AccessLogged
 from governance.controls.bodies_not_stored import BodiesNotStored
 from governance.controls.card_numbers_absent import CardNumbersAbsent
+from governance.controls.erasure_complete import ErasureComplete
 from governance.controls.keys_rotated import KeysRotated
 from governance.controls.log_witnessed import LogWitnessed
 from governance.controls.pii_sealed import PiiSealed
 from governance.controls.purpose_limited import PurposeLimited
 from governance.controls.registry import Registry
+from governance.controls.restriction_effective import RestrictionEffective
 from governance.controls.runs import Runs
 from governance.controls.undeclared_personal_data import UndeclaredPersonalData
 from governance.datamap import Store
@@ -52,6 +54,8 @@ def registry(stores: Stores) -> Registry:
             PasswordsHashed(data),
             PiiSealed(data, keys, datamap.registry, partial(rests.sweep, settings)),
             AccessLogged(data, keys),
+            ErasureComplete(data, keys),
+            RestrictionEffective(data, keys),
             KeysRotated(keys, Period.parse(settings.index_renewal)),
             LedgerBalanced(data),
             ChargesMatchUsage(data),
