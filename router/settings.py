@@ -1,6 +1,7 @@
 """Product settings on top of those that every command honours (governance/settings.py). Units stand last in names."""
 
 import ipaddress
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -120,6 +121,11 @@ class Settings(GovernanceSettings):
         "in production.",
     )
 
+    recipient_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts of the cloud hosting and edge computing providers that you use, each as `hosting=HOST` or "
+        "`edge=HOST`; comma-separated. What is sent to any other host than declared ones is an incident.",
+    )
     witness_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),
         description="Existing folders outside the operator's reach that get the transparency log's newest checkpoint every "
@@ -142,12 +148,27 @@ class Settings(GovernanceSettings):
     mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
 
     @field_validator(
-        *("trusted_proxies", "metrics_networks", "self_probe_logs", "witness_folders", "witnesses", "witness_mail"),
+        *(
+            "trusted_proxies",
+            "metrics_networks",
+            "self_probe_logs",
+            "witness_folders",
+            "witnesses",
+            "witness_mail",
+            "recipient_hosts",
+        ),
         mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("recipient_hosts")
+    @classmethod
+    def _pairs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[a-z][a-z0-9-]*=[A-Za-z0-9.:_-]+", part) for part in value):
+            raise ValueError("holds something that isn't `recipient=host`")
+        return value
 
     @field_validator("trusted_proxies", "metrics_networks")
     @classmethod

@@ -29,6 +29,17 @@ def sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+CLIENTS = re.compile(r"AsyncClient\(|httpx2\.Client\(|\.client\(\"|urlopen\(|http\.client")
+TO_ITSELF = ("router/probe/own.py", "router/app/self_probe.py")
+
+
+def test_who_opens_a_client_says_where_it_sends() -> None:
+    """What the control of recipients compares is what is told here."""
+    clients = {str(path.relative_to(ROOT)): path.read_text() for path in sources() if CLIENTS.search(path.read_text())}
+    assert len(clients) >= 7 and set(TO_ITSELF) <= set(clients)
+    assert [name for name, text in clients.items() if "outbound.saw(" not in text] == sorted(TO_ITSELF)
+
+
 def test_only_the_gateway_and_the_providers_expose_a_body() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}"

@@ -7,9 +7,11 @@ import asyncio
 import base64
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
+from governance import outbound
 from governance.errors import Conflict, Rejected
 from governance.evidence import checkpoint, merkle, note
 from governance.evidence.checkpoint import Checkpoint
@@ -58,6 +60,7 @@ async def ask(where: LogFolder, url: str, key: NoteKey) -> Checkpoint:
     """
     newest, signed = _latest(where)
     options: dict[str, Any] = {"timeout": _TIMEOUT_S, "trust_env": False, "follow_redirects": False}
+    outbound.saw(urlsplit(url).hostname or url)
     try:
         async with httpx2.AsyncClient(**options) as client:
             # Which size it knows is what it says when it is told another.

@@ -8,7 +8,9 @@ a short code here.
 import logging
 from email.utils import parseaddr
 from typing import Any
+from urllib.parse import urlsplit
 
+from governance import outbound
 from governance.mail.sender import Mail, SendFailed
 
 _CONNECT_SECONDS = 5.0
@@ -38,6 +40,7 @@ class MailgunSender:
 
     async def send(self, mail: Mail) -> None:
         """Hand one mail over. Raises SendFailed; its code is a status or `network`."""
+        outbound.saw(urlsplit(self._url).hostname or self._url)
         try:
             answer = await self._connect().messages.create(data=self._form(mail), domain=self._domain)
             status, retry_after = int(answer.status_code), answer.headers.get("retry-after", "")

@@ -13,12 +13,14 @@ import logging
 import re
 from datetime import UTC, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from governance import outbound
 from governance.errors import ConfigurationError, Conflict, KeyGone, KeyUnavailable
 from governance.vault import keyring
 from governance.vault.keyring import Destruction, RootState
@@ -219,6 +221,7 @@ def _client(region: str | None) -> Any:
 
 async def _call(client: Any, operation: str, **parameters: Any) -> Any:
     """One API call in a thread. What the client raises may quote the request, so its error code alone goes on."""
+    outbound.saw(urlsplit(client.meta.endpoint_url).hostname or "")
     try:
         return await asyncio.to_thread(getattr(client, operation), **parameters)
     except ClientError as error:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid5
 
 import httpx2
 
-from governance import clock
+from governance import clock, outbound
 from governance.errors import ConfigurationError, Conflict, KeyGone, KeyUnavailable
 from governance.vault import keyring
 from governance.vault.keyring import Destruction, RootState
@@ -211,6 +211,7 @@ class VaultTransitKeyring:
         if self._access.namespace:
             headers["x-vault-namespace"] = self._access.namespace
         url = f"{self._access.address.rstrip('/')}/v1/{self._mount}/{path}"
+        outbound.saw(urlsplit(url).hostname or "")
         try:
             async with asyncio.timeout(_TOTAL_S):
                 answer = await self._client.request(method, url, headers=headers, json=body)

@@ -22,18 +22,20 @@ from governance.controls.undeclared_personal_data import UndeclaredPersonalData
 from governance.datamap import Store
 from governance.errors import Conflict
 from governance.period import Period
-from policies import collection
-from router.app import rests, self_probe, setup, witnesses
+from policies import collection, recipients
+from router.app import hosts, rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
 from router.controls.charges_match_usage import ChargesMatchUsage
 from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
 from router.controls.passwords_hashed import PasswordsHashed
+from router.controls.recipients_declared import RecipientsDeclared
 from router.controls.upstream_as_requested import UpstreamAsRequested
 from router.controls.upstream_identifier_pseudonymous import UpstreamIdentifierPseudonymous
 from router.gateway.prepare import PSEUDONYM_KEY
 from router.providers.catalog import Catalog
+from router.recipients import outbound_host
 from router.settings import Settings
 
 _AGAIN_S = 2.0
@@ -61,6 +63,13 @@ def registry(stores: Stores) -> Registry:
             ChargesMatchUsage(data),
             UpstreamAsRequested(data),
             UpstreamIdentifierPseudonymous(partial(_catalog, settings), _pseudonym_key(stores)),
+            RecipientsDeclared(
+                recipients.load,
+                partial(outbound_host.seen, data),
+                partial(hosts.named, settings),
+                lambda: hosts.of(_catalog(settings)),
+                partial(hosts.operated, settings),
+            ),
             LogWitnessed(witnesses.of(settings)),
         )
     )

@@ -53,6 +53,7 @@ from router.gateway.upstream import HttpxUpstream
 from router.probe import program
 from router.providers.catalog import Catalog
 from router.providers.simulator.server import running
+from router.recipients import outbound_host
 from router.settings import OFF, Settings
 from router.web.app import create_web
 from router.web.context import WebContext
@@ -157,6 +158,7 @@ class Service:
                 about=self._about,
             )
         )
+        self._start_task(outbound_host.run(stores.data))
         self._start_mail()
         await self._start_jobs(watch.current)
         upkeep = Upkeep(

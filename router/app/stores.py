@@ -22,6 +22,7 @@ from governance.vault.staff_opening import StaffLog
 from policies import retention
 from router.gateway.shared import Shared
 from router.migrations import version
+from router.recipients import outbound_host
 from router.settings import Settings
 
 
@@ -41,6 +42,7 @@ class Stores:
         self.shared.close()
         try:
             await self.keys.openings.flush(self.data)
+            await outbound_host.flush(self.data)
         finally:
             await self._close()
 

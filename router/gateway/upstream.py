@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, Protocol
 
 import httpx2
 
+from governance import outbound
 from governance.bodies import fragments
 from governance.bodies.body import Body
 from governance.errors import ValueAPIError
@@ -231,7 +232,9 @@ class HttpxUpstream:
         deadline = _Deadline(request.timeouts, total_at, sending)
         try:
             async with deadline:
-                response = await self._client.send(_outgoing(request, deadline), stream=True, auth=httpx2.Auth())
+                outgoing = _outgoing(request, deadline)
+                outbound.saw(outgoing.url.host)
+                response = await self._client.send(outgoing, stream=True, auth=httpx2.Auth())
         except TimeoutError:
             raise UpstreamTimeout(deadline.phase) from None
         except (httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol):

@@ -31,3 +31,4 @@ import router.billing.lease
 import router.billing.ledger
 import router.billing.offered
 import router.billing.usage_log
+import router.recipients.outbound_host

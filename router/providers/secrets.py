@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
+from governance import outbound
 from governance.errors import ValueAPIError
 
 VAULT_TIMEOUT_S = 5.0
@@ -163,6 +164,7 @@ def _from_vault(ref: VaultRef, env: Mapping[str, str]) -> Secret:
     try:
         context = ssl.create_default_context(cafile=env.get("VAULT_CACERT") or None)
         # trust_env off: a proxy variable must not carry the token elsewhere.
+        outbound.saw(host or "")
         with httpx2.Client(verify=context, timeout=VAULT_TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
             answer = client.get(url, headers=headers)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError):

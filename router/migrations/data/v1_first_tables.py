@@ -194,6 +194,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hour", "column", "use", "actor", name=op.f("pk_opening_count")),
     )
     op.create_table(
+        "outbound_host",
+        sa.Column("host", sa.String(length=253), nullable=False),
+        sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("host", name=op.f("pk_outbound_host")),
+    )
+    op.create_table(
         "probe_run",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("verdict", sa.String(length=8), nullable=False),
@@ -440,6 +447,7 @@ def downgrade() -> None:
     op.drop_table("scheduled_job")
     op.drop_table("promise_binding")
     op.drop_table("probe_run")
+    op.drop_table("outbound_host")
     op.drop_table("opening_count")
     op.drop_table("offer")
     op.drop_table("ledger_entry")

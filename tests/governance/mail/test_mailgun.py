@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from governance import outbound
 from governance.ids import uuid7
 from governance.mail.mailgun import MailgunSender
 from governance.mail.sender import Mail, SendFailed
@@ -27,7 +28,9 @@ async def sender(simulator: MailgunSimulator) -> AsyncIterator[MailgunSender]:
 
 
 async def test_a_mail_arrives_whole_and_untracked(simulator: MailgunSimulator, sender: MailgunSender) -> None:
+    outbound.take()
     await sender.send(MAIL)
+    assert outbound.take() == {"127.0.0.1"}
     assert simulator.accepted == [
         {
             "from": ["ValueAPI <privacy@valueapi.example>"],

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from governance import outbound
 from governance.bodies.body import Body
 from governance.bodies.fragments import held
 from governance.errors import ValueAPIError
@@ -62,8 +63,10 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nX-A: 2\r\n\r\nhi"
 
 
 async def test_sends_only_what_was_given(upstream: HttpxUpstream) -> None:
+    outbound.take()
     async with serving(says(OK)) as server:
         answer = await upstream.send(request(server.url), nothing)
+        assert outbound.take() == {"127.0.0.1"}
         assert (answer.status, (await answer.read(10)).expose()) == (200, b"hi")
         assert answer.headers["x-a"] == "1, 2"
         lines = server.heads[0].decode().lower().split("\r\n")

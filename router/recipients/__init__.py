@@ -1,0 +1,1 @@
+"""Whom personal data goes to, as it is seen in operation."""
