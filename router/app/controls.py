@@ -23,7 +23,7 @@ from governance.datamap import Store
 from governance.errors import Conflict
 from governance.period import Period
 from policies import collection, recipients
-from router.app import hosts, rests, self_probe, setup, witnesses
+from router.app import hosts, links, rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
 from router.controls.charges_match_usage import ChargesMatchUsage
@@ -31,6 +31,7 @@ from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
 from router.controls.passwords_hashed import PasswordsHashed
 from router.controls.recipients_declared import RecipientsDeclared
+from router.controls.transport_encrypted import TransportEncrypted
 from router.controls.upstream_as_requested import UpstreamAsRequested
 from router.controls.upstream_identifier_pseudonymous import UpstreamIdentifierPseudonymous
 from router.gateway.prepare import PSEUDONYM_KEY
@@ -70,6 +71,7 @@ def registry(stores: Stores) -> Registry:
                 lambda: hosts.of(_catalog(settings)),
                 partial(hosts.operated, settings),
             ),
+            TransportEncrypted(lambda: links.of(settings, _catalog(settings))),
             LogWitnessed(witnesses.of(settings)),
         )
     )
