@@ -55,6 +55,7 @@ BULK_WORK: dict[str, Bulk] = {
     "governance.vault.restored.reconcile": Bulk.ROTATION,
     "router.cli.keys.rotate": Bulk.ROTATION,
     "router.cli.erase_check.erase_check": Bulk.CHECK,
+    "governance.controls.backups_erased.BackupsErased._look": Bulk.CHECK,
     "router.app.service.Service._deliver": Bulk.NOTICE,
     "router.billing.commit.Committer._open": Bulk.SETTLEMENT,
 }

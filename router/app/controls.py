@@ -8,6 +8,7 @@ from governance import datamap
 from governance.bodies import attestation, standing
 from governance.bodies.standing import Standing
 from governance.controls.access_logged import AccessLogged
+from governance.controls.backups_erased import BackupsErased
 from governance.controls.bodies_not_stored import BodiesNotStored
 from governance.controls.card_numbers_absent import CardNumbersAbsent
 from governance.controls.erasure_complete import ErasureComplete
@@ -22,7 +23,7 @@ from governance.controls.undeclared_personal_data import UndeclaredPersonalData
 from governance.datamap import Store
 from governance.errors import Conflict
 from governance.period import Period
-from policies import collection, recipients
+from policies import collection, recipients, retention
 from router.app import hosts, links, rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
@@ -59,6 +60,7 @@ def registry(stores: Stores) -> Registry:
             AccessLogged(data, keys),
             ErasureComplete(data, keys),
             RestrictionEffective(data, keys),
+            BackupsErased(data, keys, retention.load().limits(), settings.run_folder),
             KeysRotated(keys, Period.parse(settings.index_renewal)),
             LedgerBalanced(data),
             ChargesMatchUsage(data),
