@@ -13,6 +13,7 @@ from governance.controls.control import Outcome
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.vault.keys import KeyStore
+from router.accounts import probe_account
 from router.billing import offered, usage_log
 from router.billing.usage_log import Usage
 from router.controls import usage_sample
@@ -132,6 +133,15 @@ async def test_a_model_that_is_offered_no_more_counts_for_a_day(stores: Stores, 
     await offered.record(data, first)
     await served(stores, charge_of(first))
     assert len((await control.run()).failures) == 1
+
+
+async def test_the_probes_own_requests_are_left_out(stores: Stores, moved: list[timedelta]) -> None:
+    data, keys = stores
+    await offered.record(data, catalog())
+    account_id, _ = await probe_account.open_key(data, keys, bump=lambda: None)
+    await served(stores, 0, account_id=account_id, subject_id=account_id, provider="probe-openai", model="probe/openai")
+    for control in (ChargesMatchUsage(data), UpstreamAsRequested(data)):
+        assert (await control.run()).outcome is Outcome.UNPROVEN
 
 
 async def test_a_large_log_is_sampled(stores: Stores, moved: list[timedelta], monkeypatch: pytest.MonkeyPatch) -> None:
