@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from governance.personal_data.contact import Span
+from governance.personal_data.kinds import Span
 
 _WORDS: Final = (
     r"(?:\b(?:date[ _-]?of[ _-]?birth|birth[ _-]?(?:date|day)|dob|born(?: on)?|geburtsdatum|geb(?:oren)?(?: am)?"

@@ -8,8 +8,7 @@ from typing import Final
 import phonenumbers
 from phonenumbers import Leniency, PhoneNumberMatcher
 
-Span = tuple[int, int, float]
-"""Start, end, score."""
+from governance.personal_data.kinds import Span
 
 EMAIL_PATTERN: Final = (
     r"(?<![\w.!#$&'*+^`{|}~%-])\w[\w.!#$&'*+^`{|}~-]{0,63}(?:@|%40)"

@@ -18,13 +18,12 @@ from governance.personal_data.birth import births
 from governance.personal_data.contact import (
     EMAIL_PATTERN,
     PRIVATE_ENDINGS,
-    Span,
     addresses,
     is_office,
     phones,
     url_users,
 )
-from governance.personal_data.kinds import Kind
+from governance.personal_data.kinds import Kind, Span
 from governance.personal_data.money import cards
 from governance.personal_data.names import names
 from governance.personal_data.national_ids import national_ids

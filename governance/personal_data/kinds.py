@@ -20,6 +20,9 @@ class Kind(StrEnum):
     SECRET = "SECRET"  # noqa: S105  no personal data, but what opens it
 
 
+Span = tuple[int, int, float]
+"""Start and end in characters, and a score from 0 to 1."""
+
 CATEGORY: Final[dict[Kind, str]] = {
     Kind.EMAIL: "user.contact.email",
     Kind.PHONE: "user.contact.phone_number",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from governance.personal_data.contact import Span
+from governance.personal_data.kinds import Span
 
 # ISO/IEC 7812: first digits and lengths of the networks that issue to people. Anything else that passes Luhn is a number.
 _CARD: Final = re.compile(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from governance.personal_data.contact import Span
+from governance.personal_data.kinds import Span
 
 _NO_NAME: Final = frozenset(
     """

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from governance.personal_data.contact import Span
+from governance.personal_data.kinds import Span
 from governance.personal_data.money import luhn
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from governance.personal_data.contact import Span
+from governance.personal_data.kinds import Span
 
 _SECRET: Final = re.compile(
     r"""

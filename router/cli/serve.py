@@ -47,8 +47,13 @@ def serve(
 
 
 def _welcome(made: dict[str, object], settings: Settings) -> None:
-    """The key is shown once; the file keeps it for scripts."""
-    base = settings.base_url()
+    """The key is shown once, on a terminal alone: what else prints is often kept. The file keeps it for scripts."""
+    base, file = settings.base_url(), settings.home / first_run.FILE
+    if sys.stdout.isatty():
+        first, key = f"Your first API key (shown this once): {made['api_key']}", str(made["api_key"])
+    else:
+        first = f"Your first API key is in {file}, which only you can read."
+        key = f"""'"$(sed -n 's/.*"api_key": "\\([^"]*\\)".*/\\1/p' {file})"'"""
     model, provider = first_run.first_model(settings)
     answers = (
         "Without a provider's key the local simulator answers."
@@ -57,15 +62,15 @@ def _welcome(made: dict[str, object], settings: Settings) -> None:
     )
     lines = (
         "",
-        f"Your first API key (shown this once): {made['api_key']}",
+        first,
         "",
         "Try it:",
-        f"  curl {base}{GATEWAY_PATHS[Endpoint.CHAT]} -H 'Authorization: Bearer {made['api_key']}' \\",
+        f"  curl {base}{GATEWAY_PATHS[Endpoint.CHAT]} -H 'Authorization: Bearer {key}' \\",
         "    -H 'Content-Type: application/json' \\",
         f"""    -d '{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'""",
         "",
         answers,
-        f"Sign in at {base}{Portal.OVERVIEW} with `user` of {settings.home / first_run.FILE}, which only you can read;",
+        f"Sign in at {base}{Portal.OVERVIEW} with `user` of {file}, which only you can read;",
         "the other first accounts are in it too.",
         "",
     )

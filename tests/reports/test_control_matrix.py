@@ -1,5 +1,7 @@
 """The control matrix is made of the controls themselves, and says which promises have none."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from governance.controls.control import Control
@@ -23,5 +25,6 @@ def test_every_control_stands_with_its_rule_and_its_promises() -> None:
 
 def test_every_control_that_there_is_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {each.id for each in Control.__subclasses__() if each.__module__.split(".")[0] != "tests"}
-    unopened = Stores(Settings(), *[None] * 6)  # type: ignore[arg-type]  # nothing is looked at
+    keys = SimpleNamespace(db=None)
+    unopened = Stores(Settings(), None, keys, *[None] * 4)  # type: ignore[arg-type]  # nothing is looked at
     assert registry(unopened).ids == made

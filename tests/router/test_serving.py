@@ -2,10 +2,12 @@
 
 import json
 import os
+import pty
 import signal
 import sqlite3
 import ssl
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -147,6 +149,30 @@ def test_an_address_in_use_is_told_before_a_key_is_shown(tmp_path: Path) -> None
         refused = service.cli("serve", "--first-run", check=False)
     assert refused.returncode == 2 and "VALUEAPI_PORT" in refused.stderr and "sk-va-" not in refused.stdout
     assert not (tmp_path / "home" / "first-run.json").exists()
+
+
+def test_the_first_key_is_shown_on_a_terminal_alone(tmp_path: Path) -> None:
+    service = ValueAPI(tmp_path / "home")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", *service.program]
+    with subprocess.Popen(command, env=service.environment, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while b"Content-Type" not in shown:
+            shown += os.read(ours, 4096)
+        process.terminate()
+    os.close(ours)
+    assert shown.decode().count(service.key) == 2
+    piped = ValueAPI(tmp_path / "other").start()
+    printed = piped.log.read_text()
+    assert piped.stop() == 0
+    assert piped.key not in printed and "first-run.json" in printed
+    # What is printed works as it stands.
+    asks = printed[printed.index("-H 'Authorization:") : printed.index(" \\\n")]
+    said = subprocess.run(
+        ["bash", "-c", f"printf %s {asks.removeprefix('-H ')}"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"Authorization: Bearer {piped.key}"
 
 
 def test_the_printed_request_names_a_model_that_answers(tmp_path: Path) -> None:

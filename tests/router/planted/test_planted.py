@@ -64,6 +64,11 @@ def requests(words: str) -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
+def elsewhere(opened: list[str]) -> list[str]:
+    """Files outside the home. A number is a descriptor: what it stands for was opened before, by its name."""
+    return [file for file in opened if "/home/" not in file and not file.isdigit()]
+
+
 def rests(service: Planted, needles: list[str]) -> dict[str, list[str]]:
     return holding([service.home.parent], needles)
 
@@ -76,8 +81,7 @@ def test_each_leak_is_stopped_and_the_one_that_isn_t_is_found(planted: Planted) 
         answer = planted.ask(CHAT, json=chat(word))
         assert answer is not None and answer.status_code == (500 if name == "in_an_exception_s_text" else 200)
         assert answer.status_code == 200 or word not in answer.text
-        # A number is a descriptor that was opened before, by its name.
-        written[name] = [file for file in planted.plant("")["opened"] if "/home/" not in file and not file.isdigit()]
+        written[name] = elsewhere(planted.plant("")["opened"])
     seen = {name: files for name, files in written.items() if files}
     assert seen.keys() == {"in_a_temporary_file"}, seen  # it is seen where there is one
     found = rests(planted, list(words.values()))
@@ -149,6 +153,6 @@ def test_no_upload_is_spooled_to_a_file(planted: Planted, path: str) -> None:
             answer = planted.ask(path, **sent)
             assert answer is None or 400 <= answer.status_code < 500
     opened = planted.plant("")["opened"]
-    assert [file for file in opened if "/home/" not in file] == []
+    assert elsewhere(opened) == []
     assert list(planted.temp.iterdir()) == []
     assert rests(planted, [word]) == {}
