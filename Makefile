@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-PYTEST_JOBS ?= 2
+PYTEST_JOBS ?= 3
 
 .PHONY: help run test check docs battery bench probe-peers lock clean
 
@@ -32,7 +32,8 @@ docs: .venv/.test      ## Regenerate the generated pages of docs/
 battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
 	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py \
-	  tests/governance/backup/test_kills.py tests/governance/bodies/scanner/test_control.py
+	  tests/governance/backup/test_kills.py tests/governance/bodies/scanner/test_control.py tests/router/test_serving.py \
+	  tests/governance/vault/test_keys.py tests/router/planted tests/router/test_guard.py
 
 bench: .venv/.test     ## Measure what sealing, the guard and the watch over requests cost, and how fast the scanner is
 	@$(PY) -m tests.bench.vault

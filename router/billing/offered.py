@@ -8,33 +8,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import JSON, String, Uuid, select
-from sqlalchemy.orm import Mapped
+from sqlalchemy import select
 
 from governance import clock
-from governance.datamap import Base, DataUse, impersonal
-from governance.db import Database, UtcDateTime
+from governance.datamap import DataUse
+from governance.db import Database
 from governance.ids import uuid7
+from router.billing.offer import Offer
 from router.providers.catalog import Catalog, Price, Rates
 
 OVERLAP = timedelta(days=1)
 """How long an earlier offer may still be charged by: processes of one service aren't all started at once."""
 
 Prices = list[dict[str, Any]]
-
-
-class Offer(Base):
-    """What a provider asks for a model from `at` on: a price for each of its routes, in the catalog's order."""
-
-    __tablename__ = "offer"
-
-    id: Mapped[UUID] = impersonal(Uuid, 570, primary_key=True)
-    model: Mapped[str] = impersonal(String(200), 571)
-    provider: Mapped[str] = impersonal(String(64), 572)
-    at: Mapped[datetime] = impersonal(UtcDateTime, 573)
-    prices: Mapped[list[dict[str, Any]]] = impersonal(JSON, 574)
 
 
 async def record(data: Database, catalog: Catalog) -> int:

@@ -29,6 +29,6 @@ import router.accounts.person
 import router.accounts.session
 import router.billing.lease
 import router.billing.ledger
-import router.billing.offered
+import router.billing.offer
 import router.billing.usage_log
 import router.recipients.outbound_host

@@ -6,17 +6,15 @@ Each process adds what it saw every minute, and when it ends; a SIGKILL loses wh
 import asyncio
 from datetime import datetime
 
-import structlog
 from sqlalchemy import String, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped
 
-from governance import clock, outbound
+from governance import clock, events, outbound
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 
 _EVERY_S = 60.0
-_log = structlog.get_logger("recipients")
 
 
 class OutboundHost(Base):
@@ -58,7 +56,7 @@ async def run(data: Database) -> None:
         try:
             await flush(data)
         except Exception as error:
-            _log.warning("outbound hosts weren't recorded", type=type(error).__name__)
+            await events.emit_async("recipients:hosts:unrecorded", {"type": type(error).__name__})
 
 
 async def seen(data: Database) -> dict[str, datetime]:

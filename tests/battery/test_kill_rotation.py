@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,12 @@ async def judge(home: Path, urls: tuple[str, str], what: What) -> None:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("what", list(What))
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("database", "what"),
+    list(product(("sqlite", "postgresql"), What))
+    if os.environ.get("BATTERY")
+    else [("sqlite", What.KEK), ("postgresql", What.SUBJECTS), ("sqlite", What.INDEX)],
+)
 def test_a_rotation_survives_sigkill(
     what: What,
     database: str,

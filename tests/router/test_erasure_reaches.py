@@ -96,30 +96,32 @@ def test_an_erasure_by_another_process_reaches_every_worker_at_once(
     assert signs_in(service, "operator") and not signs_in(service, "user")
 
 
-@RESTORED
-def test_a_restored_key_store_revives_nobody(
-    service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert ask(service, service.key) == 200
-    for store in ("data", "keys"):
-        service.cli("backup", "create", "--store", store, "--out", str(tmp_path / store))
-    subject_id = erase(service, monkeypatch)
-    gone = next(
-        row for row in json.loads(service.cli("keys", "destroyed", "--json").stdout) if row["kind"] == "subject"
-    )
-    assert gone["in_key_backups_until"] and gone["address_confirmable_until"]
-    assert gone["real_from"] is None  # a key file promises no time
-    assert gone["limit"].startswith("Not yet") != service.keys_url.startswith("sqlite")
-    service.stop()
-    service.cli("backup", "restore", str(tmp_path / "keys"), "--store", "keys")
-    # The command itself undoes what it brought back: no other could use a revived key.
-    assert "vault:restore:found" in (service.home / "log" / "events.jsonl").read_text()
-    service.start()
-    assert {ask(service, service.key) for _ in range(4)} == {401}
-    assert signs_in(service, "operator") and not signs_in(service, "user")
-    told = service.cli("erase-check", "--backup", str(tmp_path / "data"), "--subject", str(subject_id), "--json")
-    findings = json.loads(told.stdout)
-    assert findings["ok"] and sum(finding["of_erased"] for finding in findings["findings"]) > 0
+if os.environ.get("BATTERY"):  # `test_a_drill` has the most of it
+
+    @RESTORED
+    def test_a_restored_key_store_revives_nobody(
+        service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        assert ask(service, service.key) == 200
+        for store in ("data", "keys"):
+            service.cli("backup", "create", "--store", store, "--out", str(tmp_path / store))
+        subject_id = erase(service, monkeypatch)
+        gone = next(
+            row for row in json.loads(service.cli("keys", "destroyed", "--json").stdout) if row["kind"] == "subject"
+        )
+        assert gone["in_key_backups_until"] and gone["address_confirmable_until"]
+        assert gone["real_from"] is None  # a key file promises no time
+        assert gone["limit"].startswith("Not yet") != service.keys_url.startswith("sqlite")
+        service.stop()
+        service.cli("backup", "restore", str(tmp_path / "keys"), "--store", "keys")
+        # The command itself undoes what it brought back: no other could use a revived key.
+        assert "vault:restore:found" in (service.home / "log" / "events.jsonl").read_text()
+        service.start()
+        assert {ask(service, service.key) for _ in range(4)} == {401}
+        assert signs_in(service, "operator") and not signs_in(service, "user")
+        told = service.cli("erase-check", "--backup", str(tmp_path / "data"), "--subject", str(subject_id), "--json")
+        findings = json.loads(told.stdout)
+        assert findings["ok"] and sum(finding["of_erased"] for finding in findings["findings"]) > 0
 
 
 @contextmanager
