@@ -38,6 +38,7 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/gateway/reply.py": "writes it to the caller",
         "router/gateway/admission.py": "finds its members",
         "router/gateway/relay.py": "has a whole answer metered and translated",
+        "router/gateway/told_upstream.py": "looks into bodies that it made up itself",
         "governance/bodies/fragments.py": "cuts it into the blocks that sinks are watched for",
     },
     opens_a_scan: {
