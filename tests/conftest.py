@@ -1,5 +1,6 @@
 """Real stores for every test that needs one: SQLite files, and a private PostgreSQL that starts once per worker."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -22,6 +23,31 @@ from tests.services.postgres import Postgres
 
 # Tests open values for any use; routes, jobs and commands under test state their own, and that is what counts there.
 purpose._current.set(Purpose(Actor.SYSTEM, frozenset(DataUse), bulk=Bulk.EXPORT))
+
+
+ONCE_ON_POSTGRESQL = (
+    "governance/controls/",
+    "router/accounts/",
+    "router/controls/",
+    "router/recipients/",
+    "router/web/",
+)
+"""What is tested there isn't decided by the database: the first test of each file meets PostgreSQL, all with BATTERY=1."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("BATTERY"):
+        return
+    met: set[Path] = set()
+    left: set[pytest.Item] = set()
+    for item in items:
+        near = str(item.path.relative_to(Path(__file__).parent)).startswith(ONCE_ON_POSTGRESQL)
+        if near and "postgresql" in item.name:
+            if item.path in met:
+                left.add(item)
+            met.add(item.path)
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")

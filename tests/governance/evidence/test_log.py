@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -236,6 +237,8 @@ async def test_a_log_that_cant_be_written_is_said_once_and_goes_on(
             break
         await asyncio.sleep(0.05)
     running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running  # before the stores are closed under it
     assert log.folder.sizes() == [1]
     assert [json.loads(line)["event"] for line in (event_log_folder / "events.jsonl").read_text().splitlines()] == [
         "evidence:log:stopped"

@@ -27,6 +27,7 @@ from router.app.stores import opened
 from router.probe import program
 from router.settings import Settings
 from tests.services.valueapi import ValueAPI
+from tests.shipped import shipped
 
 PURPOSES = {"2.6", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8", "6.2"}
 
@@ -41,6 +42,13 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert service.stop() == 0
     yield service.home
     events.sign_with(None)  # the stores were opened in this process
+
+
+@pytest.fixture(autouse=True)
+def only_what_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that other tests declare are in no home."""
+    for name in ("governance.datamap", "governance.personal_data.columns"):
+        monkeypatch.setattr(f"{name}.registry", shipped)
 
 
 def sql(store: str, statement: str, *values: object) -> Callable[[Path], None]:

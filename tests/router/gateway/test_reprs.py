@@ -23,6 +23,7 @@ CANARY = "kanarie-in-a-field"
 OURS = {
     "router.gateway.metering.StreamMeter": "a dialect",
     "router.gateway.request_name.RequestName": "a random id",
+    "router.gateway.told_upstream.Told": "a pseudonym of nobody, and names of ours",
     "router.providers.catalog.Price": "numbers of the operator's file",
     "router.providers.scan.Member": "offsets",
     "router.providers.simulator.brain.Tokens": "numbers",
