@@ -27,6 +27,7 @@ from policies import collection, recipients, retention
 from router.app import hosts, links, rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
+from router.billing import offered
 from router.controls.charges_match_usage import ChargesMatchUsage
 from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
@@ -70,7 +71,7 @@ def registry(stores: Stores) -> Registry:
                 recipients.load,
                 partial(outbound_host.seen, data),
                 partial(hosts.named, settings),
-                lambda: hosts.of(_catalog(settings)),
+                partial(_upstream, stores),
                 partial(hosts.operated, settings),
             ),
             TransportEncrypted(lambda: links.of(settings, _catalog(settings))),
@@ -87,6 +88,11 @@ def _catalog(settings: Settings) -> Catalog:
         allow_insecure=settings.allow_insecure_upstreams,
         simulator_url=None if settings.production else "http://127.0.0.1:9",
     )
+
+
+async def _upstream(stores: Stores) -> set[str]:
+    """Hosts of providers, those that were taken out of the catalog since included."""
+    return hosts.of(_catalog(stores.settings)) | (await offered.load(stores.data)).hosts()
 
 
 def _pseudonym_key(stores: Stores) -> Callable[[], Awaitable[bytes]]:

@@ -12,7 +12,7 @@ from governance.db import UtcDateTime
 
 
 class Offer(Base):
-    """What a provider asks for a model from `at` on: a price for each of its routes, in the catalog's order."""
+    """What a provider asks for a model from `at` on: price and host of each of its routes, in the catalog's order."""
 
     __tablename__ = "offer"
 

@@ -29,7 +29,8 @@ async def record(data: Database, catalog: Catalog) -> int:
     offered: dict[tuple[str, str], Prices] = {}
     for model in catalog.models:
         for route in model.routes:
-            offered.setdefault((model.id, route.provider.id), []).append(asdict(route.price))
+            entry = asdict(route.price) | {"host": route.base.host}
+            offered.setdefault((model.id, route.provider.id), []).append(entry)
     async with data.transaction(DataUse.SECURITY) as session:
         rows = await session.scalars(select(Offer).order_by(Offer.at, Offer.id))
         known = {(row.model, row.provider): row.prices for row in rows}
@@ -61,6 +62,10 @@ class Offers:
         times = [each[0] for each in history]
         first = max(bisect_right(times, at - OVERLAP) - 1, 0)
         return [_price(each) for _, prices in history[first : bisect_right(times, at)] for each in prices]
+
+    def hosts(self) -> set[str]:
+        """Of every provider that was ever offered."""
+        return {each["host"] for history in self._by_key.values() for _, prices in history for each in prices}
 
 
 async def load(data: Database) -> Offers:

@@ -17,7 +17,8 @@ _LOOKED_BACK = timedelta(days=30)
 
 class RecipientsDeclared(Control):
     """`seen`: hosts that were sent to, and when last; `named`: hosts of stores and proxies that the settings name;
-    `upstream`: hosts of the catalog's providers; `operated`: hosts that the operator declares, by the recipient's id."""
+    `upstream`: hosts of providers that the catalog offers, or offered then; `operated`: hosts that the operator declares,
+    with the recipient's id."""
 
     id = "recipients-declared"
     title = "Data goes to recipients that the policy names, and to nobody else"
@@ -30,7 +31,7 @@ class RecipientsDeclared(Control):
         recipients: Callable[[], Recipients],
         seen: Callable[[], Awaitable[Mapping[str, datetime]]],
         named: Callable[[], Mapping[str, str]],
-        upstream: Callable[[], Collection[str]],
+        upstream: Callable[[], Awaitable[Collection[str]]],
         operated: Callable[[], Mapping[str, str]],
     ) -> None:
         self._recipients = recipients
@@ -40,7 +41,7 @@ class RecipientsDeclared(Control):
         self._operated = operated
 
     async def run(self) -> ControlResult:
-        recipients, operated, upstream = self._recipients(), self._operated(), set(self._upstream())
+        recipients, operated, upstream = self._recipients(), self._operated(), set(await self._upstream())
         of_operator = {each.id for each in recipients.recipients if each.hosts_from == "operator"}
         failures = [
             f"{host} is declared as one of {recipient}, which the policy doesn't name as the operator's."

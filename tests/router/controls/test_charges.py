@@ -124,6 +124,7 @@ async def test_a_model_that_is_offered_no_more_counts_for_a_day(stores: Stores, 
     await offered.record(data, first)
     moved[0] = timedelta(days=3)
     await offered.record(data, Catalog(first.providers, (), {}))
+    assert (await offered.load(data)).hosts() == {"127.0.0.1"}  # what was offered stays known
     await served(stores, charge_of(first))
     assert (await control.run()).outcome is Outcome.PASSED
     moved[0] = timedelta(days=5)

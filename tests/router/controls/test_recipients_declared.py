@@ -20,9 +20,10 @@ async def run(
     async def looked_at() -> dict[str, datetime]:
         return dict.fromkeys(seen, clock.now() - timedelta(days=days))
 
-    control = RecipientsDeclared(
-        recipients.load, looked_at, lambda: named or {}, lambda: {"api.openai.com"}, lambda: operated or {}
-    )
+    async def upstream() -> set[str]:
+        return {"api.openai.com"}
+
+    control = RecipientsDeclared(recipients.load, looked_at, lambda: named or {}, upstream, lambda: operated or {})
     return await control.run()
 
 
