@@ -1,22 +1,20 @@
-"""Hosts that the settings, the environment and the catalog name."""
+"""Hosts that the settings and the catalog name."""
 
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from router.providers.catalog import Catalog
 from router.settings import Settings
 
 
 def named(settings: Settings) -> dict[str, str]:
-    """By what they are for: both stores, Redis, and proxies of the environment that requests to providers go through.
+    """By what they are for: both stores, and Redis. Files and sockets of this machine have none.
 
-    Files and sockets of this machine have none.
+    A proxy of the environment isn't one: it passes on what is under TLS, and `transport-encrypted` sees to that.
     """
     found = {"the data store": settings.data_store(), "the key store": settings.key_store()}
     if settings.redis_url is not None:
         found["Redis"] = settings.redis_url.get_secret_value()
-    found |= {f"the proxy for {scheme}": url for scheme, url in getproxies().items() if scheme != "no"}
-    hosts = {what: urlsplit(url if "://" in url else f"//{url}").hostname for what, url in found.items()}
+    hosts = {what: urlsplit(url).hostname for what, url in found.items()}
     return {what: host for what, host in hosts.items() if host}
 
 

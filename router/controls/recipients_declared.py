@@ -16,7 +16,7 @@ _LOOKED_BACK = timedelta(days=30)
 
 
 class RecipientsDeclared(Control):
-    """`seen`: hosts that were sent to, and when last; `named`: hosts of stores and proxies that the settings name;
+    """`seen`: hosts that were sent to, and when last; `named`: hosts of stores that the settings name;
     `upstream`: hosts of providers that the catalog offers, or offered then; `operated`: hosts that the operator declares,
     with the recipient's id."""
 

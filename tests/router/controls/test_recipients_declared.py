@@ -41,12 +41,10 @@ async def test_another_host_is_named(host: str) -> None:
     assert (await run("localhost", host, days=31)).outcome is Outcome.UNPROVEN
 
 
-async def test_stores_and_proxies_elsewhere_are_to_be_declared() -> None:
-    named = {"the data store": "db.example.com", "the proxy for https": "proxy.example.com"}
+async def test_stores_elsewhere_are_to_be_declared() -> None:
+    named = {"the data store": "db.example.com", "Redis": "cache.example.com"}
     found = await run("api.openai.com", named=named, operated={"db.example.com": "hosting"})
-    assert found.failures == (
-        "The settings name proxy.example.com for the proxy for https, which is no declared recipient's.",
-    )
+    assert found.failures == ("The settings name cache.example.com for Redis, which is no declared recipient's.",)
 
 
 async def test_who_is_no_operators_recipient_cannot_be_claimed() -> None:
@@ -56,10 +54,8 @@ async def test_who_is_no_operators_recipient_cannot_be_claimed() -> None:
     )
 
 
-def test_hosts_are_read_from_settings_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example.com:3128")
+def test_hosts_are_read_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example.com:3128")  # sees nothing but TLS
     settings = Settings(
         home=tmp_path,
         database_url="postgresql://a:b@db.example.com/x",
@@ -70,7 +66,6 @@ def test_hosts_are_read_from_settings_and_environment(tmp_path: Path, monkeypatc
     assert found == {
         "the data store": "db.example.com",
         "Redis": "cache.example.com",
-        "the proxy for https": "proxy.example.com",
     }
     assert hosts.operated(settings) == {"db.example.com": "hosting", "cdn.example.net": "edge"}
     with pytest.raises(ValueError, match="recipient=host"):
