@@ -18,7 +18,7 @@ from governance.vault.permitted import Permitted
 from governance.vault.purpose import Actor, Bulk, Purpose
 from governance.vault.staff_opening import StaffLog
 from policies import retention
-from tests.services import tables
+from tests.services import tables, valueapi
 from tests.services.postgres import Postgres
 
 # Tests open values for any use; routes, jobs and commands under test state their own, and that is what counts there.
@@ -55,6 +55,12 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_service_is_left() -> Iterator[None]:
+    yield
+    valueapi.end_all()
 
 
 @pytest.fixture

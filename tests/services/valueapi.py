@@ -13,6 +13,16 @@ from typing import Any
 import httpx2
 
 _READY_S = 60.0
+_started: "list[subprocess.Popen[bytes]]" = []
+
+
+def end_all() -> None:
+    """Kill what a test that failed half way left running."""
+    for process in _started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    _started.clear()
 
 
 def free_port() -> int:
@@ -54,6 +64,7 @@ class ValueAPI:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _started.append(self.process)
         until = time.monotonic() + _READY_S
         while time.monotonic() < until:
             if self.process.poll() is not None:
