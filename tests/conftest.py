@@ -26,11 +26,8 @@ purpose._current.set(Purpose(Actor.SYSTEM, frozenset(DataUse), bulk=Bulk.EXPORT)
 
 
 ONCE_ON_POSTGRESQL = (
-    "governance/controls/",
-    "router/accounts/",
-    "router/controls/",
-    "router/recipients/",
-    "router/web/",
+    *("governance/controls/", "governance/mail/", "governance/test_session_use.py", "governance/vault/test_purpose.py"),
+    *("governance/vault/test_sealed.py", "router/accounts/", "router/controls/", "router/recipients/", "router/web/"),
 )
 """What is tested there isn't decided by the database: the first test of each file meets PostgreSQL, all with BATTERY=1."""
 
