@@ -33,8 +33,8 @@ battery: .venv/.test   ## The long batteries: many kills, long traffic
 	@scripts/system-packages test
 	@BATTERY=1 $(PY) -m pytest -q tests/battery tests/router/test_erasure_reaches.py \
 	  tests/governance/backup/test_kills.py tests/governance/bodies/scanner/test_control.py tests/router/test_serving.py \
-	  tests/governance/vault/test_keys.py tests/router/planted tests/router/test_guard.py \
-	  tests/governance/controls tests/governance/mail tests/governance/test_session_use.py tests/router/accounts tests/router/controls tests/router/recipients tests/router/web
+	  tests/governance/vault tests/router/planted tests/router/test_guard.py tests/governance/controls tests/governance/mail \
+	  tests/governance/test_session_use.py tests/router/accounts tests/router/controls tests/router/recipients tests/router/web
 
 bench: .venv/.test     ## Measure what sealing, the guard and the watch over requests cost, and how fast the scanner is
 	@$(PY) -m tests.bench.vault
