@@ -82,6 +82,17 @@ class Case:
     def tag(self) -> str:
         return self.marks.tag
 
+    @property
+    def plain(self) -> bool:
+        """Whether a gateway that works carries it: a good key, a good answer, an endpoint whose answer holds a text."""
+        return (
+            self.lane is not None
+            and self.lane.generates
+            and self.credential is Credential.GOOD
+            and self.fault == GOOD
+            and self.name.endswith("/" + GOOD)
+        )
+
     def request(self) -> Request:
         return self.build(self.marks)
 

@@ -1,7 +1,7 @@
 """What a run says. It holds names, places and counts; never a canary, a body or a key."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -87,7 +87,7 @@ class Result:
         return {**made, "seconds": round(self.seconds, 1)}
 
 
-def outcomes(sent: Sequence[Outcome]) -> dict[str, int]:
+def outcomes(sent: Iterable[Outcome]) -> dict[str, int]:
     """Cases by what became of them."""
     return dict(sorted(Counter(_kind(outcome) for outcome in sent).items()))
 
@@ -104,11 +104,12 @@ def _kind(outcome: Outcome) -> str:
 
 def judge(
     *, control: Control, carried: Mapping[str, bool], findings: Sequence[Found], unread: Sequence[Gap],
-    traced: Sequence[Descriptor], named_bytes: int, unfollowed: Sequence[str] = (),
+    traced: Sequence[Descriptor], named_bytes: int, ended: Mapping[str, Mapping[str, int]], unfollowed: Sequence[str] = (),
 ) -> tuple[Verdict, tuple[str, ...]]:  # fmt: skip
     """The verdict, and a sentence for each reason that it isn't clean.
 
-    `named_bytes` were read of what was named as the gateway's; `unfollowed` says what a trace didn't see.
+    `named_bytes` were read of what was named as the gateway's; `ended` counts by wire how its plain cases ended;
+    `unfollowed` says what a trace didn't see.
     """
     void = []
     if control.missed:
@@ -127,7 +128,8 @@ def judge(
     if not carried:
         void.append("No case was sent that asks for a completion.")
     void += [
-        f"The gateway never carried a prompt on the {wire} wire: no completion came back with its canary."
+        f"The gateway never carried a prompt on the {wire} wire: no completion came back with its canary"
+        f" ({_counted(ended.get(wire, {}))})."
         for wire, done in carried.items()
         if not done
     ]
@@ -148,3 +150,7 @@ def judge(
     if void:
         return Verdict.VOID, (*void, *leaks)
     return (Verdict.LEAK, tuple(leaks)) if leaks else (Verdict.CLEAN, ())
+
+
+def _counted(ended: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} ended with {how}" for how, count in ended.items()) or "no plain case was sent"

@@ -31,6 +31,9 @@ from router.probe.upstream.server import Upstream, running
 _OWN_HANG_S = 4.0
 SETTLES_S = 10.0  # for a gateway that isn't ours: its buffers are nobody's to flush
 _QUIET_S = 10.0
+_AGAIN_ROUNDS = 3
+_AGAIN_EACH = 3  # plain cases of a wire
+_AGAIN_PAUSE_S = 1.0
 Keep = Callable[[str], bool]
 
 
@@ -152,17 +155,23 @@ class _Run:
         self._cases = cases
         self._upstream = upstream
         self._progress = progress
-        self._sent: list[Outcome] = []
+        self._sent: dict[str, Outcome] = {}  # by case; what came last, where it was sent again
 
     async def send(self) -> None:
         target = self._target
         sender = Sender(target.url, target.keys, headers=target.headers, patience_s=target.patience_s, tls=target.tls)
 
         def done(outcome: Outcome) -> None:
-            self._sent.append(outcome)
+            self._sent[outcome.case] = outcome
             self._progress("send", len(self._sent), len(self._cases))
 
         await sender.send_all(self._cases, done)
+        # All of a small sample is under way at once: one stall of the machine would void the run.
+        for _ in range(_AGAIN_ROUNDS):
+            if not (again := self._not_carried()):
+                return
+            await asyncio.sleep(_AGAIN_PAUSE_S)
+            await sender.send_all(again, done)
 
     async def places(self, stack: AsyncExitStack, scratch: Path | None) -> Places:
         """Every canary was made when its request was built or answered: now they are all known."""
@@ -183,7 +192,7 @@ class _Run:
         carried = self._carried()
         control = replace(control, seeded=len(self._seeds.names), seeded_missed=places.seeded_missed)
         verdict, reasons = judge(
-            control=control, carried=carried, findings=places.findings, unread=unread, traced=traced,
+            control=control, carried=carried, ended=self._ended(), findings=places.findings, unread=unread, traced=traced,
             named_bytes=places.named_bytes, unfollowed=trace.unfollowed if trace else (),
         )  # fmt: skip
         return Result(
@@ -195,7 +204,7 @@ class _Run:
             version=program.version(),
             program=program.digest(),
             cases=len(self._sent),
-            outcomes=outcomes(self._sent),
+            outcomes=outcomes(self._sent.values()),
             carried=carried,
             canaries=sum(1 for case in self._cases for _ in case.marks),
             control=control,
@@ -210,12 +219,27 @@ class _Run:
 
     def _carried(self) -> dict[str, bool]:
         """By wire: whether a prompt reached the upstream and its completion the caller."""
-        answered = {outcome.case for outcome in self._sent if outcome.answered}
+        answered = {outcome.case for outcome in self._sent.values() if outcome.answered}
         carried = {case.lane.wire.value: False for case in self._cases if case.lane is not None}
         for case in self._cases:
             if case.lane is not None and case.name in answered and case.tag in self._upstream.carried:
                 carried[case.lane.wire.value] = True
         return carried
+
+    def _not_carried(self) -> list[Case]:
+        """A few plain cases of each wire that has carried nothing."""
+        again: list[Case] = []
+        for wire in (wire for wire, done in self._carried().items() if not done):
+            again += [case for case in self._cases if case.plain and case.lane and case.lane.wire == wire][:_AGAIN_EACH]
+        return again
+
+    def _ended(self) -> dict[str, dict[str, int]]:
+        """By wire: how its plain cases ended, by status or by what became of them."""
+        ended: dict[str, Counter[str]] = {}
+        for case in self._cases:
+            if case.lane is not None and case.plain and (outcome := self._sent.get(case.name)):
+                ended.setdefault(case.lane.wire.value, Counter())[str(outcome.status or outcome.how)] += 1
+        return {wire: dict(sorted(counts.items())) for wire, counts in ended.items()}
 
     def _seen_by_others(self) -> dict[str, int]:
         seen: Counter[str] = Counter()

@@ -3,6 +3,8 @@
 Leaks: `gzip-log` (each body into a compressed log), `error-rows` (an upstream's error text in SQLite), `temp-files`
 (bodies spooled and left), `printed-heads` (the user agent on standard output), `redirects` (followed with the prompt),
 `late-log` (bodies in a buffer that is written three seconds after the last).
+
+`stalls` is no leak: it answers the first five requests with 503, as one does whose machine stood still.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-LEAKS = ("gzip-log", "error-rows", "temp-files", "printed-heads", "redirects", "late-log")
+LEAKS = ("gzip-log", "error-rows", "temp-files", "printed-heads", "redirects", "late-log", "stalls")
 _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 
 
@@ -28,6 +30,7 @@ def make(home: Path, upstream: str, leaks: frozenset[str]) -> type[BaseHTTPReque
 
     late: list[bytes] = []
     timers: list[threading.Timer] = []
+    stalled = iter(range(5 if "stalls" in leaks else 0))
 
     def flush() -> None:
         (home / "late.log").write_bytes(b"\n".join(late))
@@ -53,6 +56,8 @@ def make(home: Path, upstream: str, leaks: frozenset[str]) -> type[BaseHTTPReque
                 with tempfile.NamedTemporaryFile(dir=home, prefix="spool-", delete=False) as spool:
                     spool.write(body)
             try:
+                if next(stalled, None) is not None:
+                    raise OSError
                 status, kind, answer = self._forward(upstream + self.path, body)
             except (OSError, http.client.HTTPException):
                 status, kind, answer = 502, "text/plain", b"the upstream broke off"

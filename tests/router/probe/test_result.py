@@ -10,7 +10,7 @@ from router.probe.sender import Outcome
 
 GOOD: dict[str, Any] = {
     "control": Control(10, (), 9), "carried": {"openai": True}, "findings": (), "unread": (), "traced": (),
-    "named_bytes": 1,
+    "named_bytes": 1, "ended": {},
 }  # fmt: skip
 FOUND = Found("chat/good/prompt/content", "/home/log", "gzip > text", 12, 55, "running")
 FILE, CALLER = Descriptor("file", "/home/log", 3, False), Descriptor("socket", "callers", 3, True)
@@ -27,6 +27,7 @@ FILE, CALLER = Descriptor("file", "/home/log", 3, False), Descriptor("socket", "
         ({"control": Control(10, ("zstd in a WAL",), 9)}, Verdict.VOID, "missed 1 of 10"),
         ({"control": Control(0, ())}, Verdict.VOID, "no positive control"),
         ({"carried": {"openai": True, "anthropic": False}}, Verdict.VOID, "never carried a prompt on the anthropic"),
+        ({"carried": {"google": False}, "ended": {"google": {"504": 2}}}, Verdict.VOID, "(2 ended with 504)"),
         ({"carried": {}}, Verdict.VOID, "No case"),
         (
             {"control": Control(10, (), 9, ("seed",))},

@@ -115,6 +115,16 @@ async def test_a_gateway_that_never_reaches_the_upstream_is_void(toy: Toy) -> No
     result = await probe(toy)
     assert result.verdict is Verdict.VOID and result.findings == ()
     assert sum("never carried a prompt" in reason for reason in result.reasons) == 2
+    assert all("ended with 502)" in reason for reason in result.reasons)
+
+
+@pytest.mark.parametrize("toy", [("stalls",)], indirect=True)
+async def test_a_stall_at_the_beginning_voids_no_run(toy: Toy) -> None:
+    """All of a small sample is under way at once, and gets no answer: the plain cases are sent again."""
+    options = replace(TOY, cases=only(["chat/good", "messages/good"]))
+    result = await run.probe_target(toy.target(), options, upstream_port=toy.upstream_port, settles_s=0)
+    assert (result.verdict, result.reasons) == (Verdict.CLEAN, ())
+    assert result.cases == sum(result.outcomes.values()) == 2
 
 
 async def test_a_run_whose_control_isnt_found_is_void(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
