@@ -145,6 +145,9 @@ class Settings(GovernanceSettings):
     mailgun_url: str = Field(
         "https://api.mailgun.net", description="Mailgun API address (EU: https://api.eu.mailgun.net)."
     )
+    privacy_contact: str = Field(
+        "privacy@valueapi.ai", description="The contact point that notices of breaches name (GDPR Art. 33(3)(b))."
+    )
     mail_from: str = Field("ValueAPI <privacy@valueapi.ai>", description="Sender of mails.")
 
     @field_validator(

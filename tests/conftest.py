@@ -10,6 +10,7 @@ import router.migrations.tables  # noqa: F401  a test alone has every table, as 
 from governance import events
 from governance.datamap import DataUse, Store
 from governance.db import Database
+from governance.evidence import pending
 from governance.vault import purpose
 from governance.vault.keyring_file import FileKeyring
 from governance.vault.keys import KeyStore
@@ -83,6 +84,7 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     mirrors = DataMirror(data), LogMirror(tmp_path / "log")
     keys = KeyStore(keys_db, keyring, limits=retention.load().limits(), mirrors=mirrors)
     data.context["keys"] = keys
+    pending.attach(data, keys)
     Permitted(data, keys)
     StaffLog(keys)
     yield data, keys

@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
 from governance import events
-from governance.bodies import incidents
 from governance.bodies.attestation import Signer, statement
 from governance.bodies.verdict import Verdict
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import SealBroken
 from governance.ids import uuid7
+from governance.incidents import opening
+from governance.incidents.incident import Severity
 
 CONTROL = "bodies-not-stored"
 _LISTED = 50
@@ -119,7 +120,7 @@ async def record(
     async with db.transaction(DataUse.SECURITY) as session:
         session.add(row)
         if result.verdict is Verdict.LEAK:
-            incident = await incidents.open_or_add(session, CONTROL, row.id, row.findings)
+            incident = await opening.open_or_add(session, CONTROL, row.id, row.findings, Severity.CRITICAL)
     # A crash here: run and incident are kept, and everybody acts on them; only the two events are missing.
     detail: dict[str, events.Detail] = {
         "probe_id": str(row.id),

@@ -1,8 +1,8 @@
 """Whether the control `bodies-not-stored` stands now: what the last runs found, of which program, and how long ago.
 
 It stands while the newest run that isn't void was clean, is what this service signed, is of the program that runs here in
-the setup that it runs in, is no older than its limit, and no incident is open. Everything else is *unverified*, whatever
-the cause: nobody is told of a promise that wasn't tested. Who can remove rows can remove a leak; the signed event log and
+the setup that it runs in, is no older than its limit, and every incident is answered for. Everything else is *unverified*,
+whatever the cause: nobody is told of a promise that wasn't tested. Who can remove rows can remove a leak; the signed event log and
 the transparency log still have it.
 """
 
@@ -12,13 +12,14 @@ from typing import Final
 from uuid import UUID
 
 from governance import clock
-from governance.bodies import incidents, probe_run
+from governance.bodies import probe_run
 from governance.bodies.attestation import Signer
-from governance.bodies.incidents import Incident
 from governance.bodies.probe_run import CONTROL, About, ProbeRun
 from governance.bodies.verdict import Verdict
 from governance.datamap import DataUse
 from governance.db import Database
+from governance.incidents import opening
+from governance.incidents.incident import Incident
 from governance.period import Period
 
 _SKEW: Final = timedelta(minutes=1)  # between two machines' clocks
@@ -69,7 +70,7 @@ async def read(db: Database, signer: Signer, about: About, max_age: Period) -> S
         decisive = (
             last if last is None or last.verdict != Verdict.VOID else await probe_run.newest(session, decisive=True)
         )
-        incident = await incidents.open_one(session, CONTROL)
+        incident = await opening.unanswered(session, CONTROL)
     why = _against(decisive, incident, signer, about, max_age)
     return Standing(
         why or "The last probe found nothing at rest.",

@@ -14,13 +14,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 
 from governance import clock
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse, Store
 from governance.db import Database
 from governance.errors import UseRefused
 from governance.evidence import pending
 from governance.evidence.entry import EntryType, parse
 from governance.evidence.pending import DataEvidenceSubject, KeysEvidence
+from governance.incidents.incident import Severity
 from governance.subjects import new_subject
 from governance.vault import columns
 from governance.vault.keys import KeyStore

@@ -14,10 +14,11 @@ from governance.backup import read, registry
 from governance.backup.erase_check import EraseCheck, check, wanted
 from governance.backup.opener import KeyOpener
 from governance.backup.registry import Backup
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import Base, Store
 from governance.db import Database
 from governance.errors import Rejected
+from governance.incidents.incident import Severity
 from governance.period import Period
 from governance.vault.keys import KeyStore
 from governance.vault.limits import Limit

@@ -6,13 +6,15 @@ what it found). Where nothing is verified now, the control has it run; a leak it
 
 from collections.abc import Awaitable, Callable
 
-from governance.bodies import incidents, probe_run
+from governance.bodies import probe_run
 from governance.bodies.probe_run import CONTROL
 from governance.bodies.standing import Standing
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import ValueAPIError
+from governance.incidents import opening
+from governance.incidents.incident import Severity
 from governance.period import Period
 
 
@@ -44,7 +46,7 @@ class BodiesNotStored(Control):
             standing = await self._standing()
         async with self._data.session(DataUse.SECURITY) as session:
             last = await probe_run.newest(session, decisive=True)
-            incident = await incidents.open_one(session, CONTROL)
+            incident = await opening.unanswered(session, CONTROL)
         if incident is not None:
             return ControlResult(last.canaries if last is not None else 0, tuple(incident.found) or (standing.why,))
         if not standing.stands or last is None:

@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.controls.undeclared_personal_data import newest
 from governance.datamap import Store
 from governance.db import Database
+from governance.incidents.incident import Severity
 from governance.personal_data.columns import sample_columns
 from governance.personal_data.detection import find_cards
 from governance.personal_data.files import sample_file

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from governance.incidents.incident import Severity
 from governance.period import Period
 
 
@@ -19,15 +20,6 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     UNPROVEN = "unproven"
-
-
-class Severity(StrEnum):
-    """How grave it is when the control fails."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +45,9 @@ class ControlResult:
 class Control(ABC):
     """`id` and what it is about; made with what it looks at, by the composition root.
 
-    `rule`: the rule, quoted; `source`: its citation. `cadence`: how often it runs; `max_age`: how old a pass may be before
-    it shows nothing any more. `seconds_max`: a run that takes longer is cut off, and has failed.
+    `rule`: the rule, quoted; `source`: its citation. `severity`: how grave it is when it fails; `cadence`: how often it
+    runs; `max_age`: how old a pass may be before it shows nothing any more. `seconds_max`: a run that takes
+    longer is cut off, and has failed.
     """
 
     id: ClassVar[str]

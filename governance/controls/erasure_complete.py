@@ -12,11 +12,12 @@ from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse, KeyBasis, KeysBase, OnErasure
 from governance.db import Database
 from governance.errors import VaultError
 from governance.evidence.pending import DataEvidenceSubject
+from governance.incidents.incident import Severity
 from governance.subjects import new_subject
 from governance.vault import columns
 from governance.vault.destruction import DestroyedKey, Tombstone

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from governance import clock
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse
+from governance.incidents.incident import Severity
 from governance.period import Period
 from governance.vault import rotation
 from governance.vault.blind_index import EmailIndex

@@ -6,8 +6,9 @@ witness that holds one which isn't a beginning of today's log says so.
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.errors import Conflict, ValueAPIError
+from governance.incidents.incident import Severity
 from governance.period import Period
 
 _UNSET = "No witness is set: name one by VALUEAPI_WITNESS_FOLDERS, VALUEAPI_WITNESSES or VALUEAPI_WITNESS_MAIL."

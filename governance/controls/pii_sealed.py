@@ -15,11 +15,12 @@ from sqlalchemy import delete, select
 from governance import clock
 from governance.bodies.scanner.needles import Needle
 from governance.bodies.scanner.search import Search
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import AtRest, DataUse, DeclaredColumn, Store
 from governance.db import Database
 from governance.errors import SealBroken
 from governance.ids import uuid7
+from governance.incidents.incident import Severity
 from governance.mail.outbox import MailState, OutboxMail
 from governance.period import Period
 from governance.personal_data.columns import read_some

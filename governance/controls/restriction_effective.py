@@ -8,11 +8,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import UseRefused
 from governance.evidence.pending import DataEvidenceSubject
+from governance.incidents.incident import Severity
 from governance.subjects import new_subject
 from governance.vault import columns
 from governance.vault.keys import KeyStore

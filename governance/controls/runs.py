@@ -14,9 +14,7 @@ from sqlalchemy import JSON, Integer, String, Text, Uuid, delete, func, or_, sel
 from sqlalchemy.orm import Mapped
 
 from governance import clock, events
-from governance.bodies import incidents
 from governance.bodies.attestation import Signer, statement
-from governance.bodies.incidents import Cause
 from governance.controls.control import Control, ControlResult, Outcome
 from governance.controls.registry import Registry
 from governance.datamap import Base, DataUse, impersonal
@@ -25,6 +23,8 @@ from governance.errors import SealBroken, ValueAPIError
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
 from governance.ids import uuid7
+from governance.incidents import opening
+from governance.incidents.incident import Cause
 from governance.period import Period
 
 PREDICATE_TYPE: Final = "https://valueapi.ai/attestation/control-run/v1"
@@ -115,9 +115,9 @@ class Runs:
             if run is None or run.fresh(control.max_age):
                 continue
             async with self._db.transaction(DataUse.SECURITY) as session:
-                if await incidents.open_one(session, control.id, Cause.NOT_RUN, lock=True) is None:
+                if await opening.open_one(session, control.id, Cause.NOT_RUN, lock=True) is None:
                     found = [f"{_STALE}: the last was at {run.at:%Y-%m-%d %H:%M} UTC."]
-                    await incidents.open_or_add(session, control.id, run.id, found, Cause.NOT_RUN)
+                    await opening.open_or_add(session, control.id, run.id, found, control.severity, Cause.NOT_RUN)
 
     async def latest(self) -> dict[str, Run]:
         """The newest run of each control that ended or died; one that goes on isn't seen."""
@@ -164,7 +164,7 @@ class Runs:
             row.attestation = self._signer.sign(statement(row.code, _predicate(row), PREDICATE_TYPE))
             if result.failures:
                 cause = Cause.FAILED if result.looked else Cause.NOT_RUN
-                opened = await incidents.open_or_add(session, control.id, row.id, row.failures, cause)
+                opened = await opening.open_or_add(session, control.id, row.id, row.failures, control.severity, cause)
         # A crash here: run, entry and incident are kept; only the event is missing.
         if opened is not None:
             await events.emit_async(

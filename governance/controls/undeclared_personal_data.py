@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import Store
 from governance.db import Database
+from governance.incidents.incident import Severity
 from governance.personal_data.columns import Tally, sample_columns
 from governance.personal_data.files import sample_file
 from governance.personal_data.kinds import Kind

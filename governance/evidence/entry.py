@@ -42,6 +42,7 @@ class EntryType(StrEnum):
     CONTROL_RUN = "control:check:run"
     INCIDENT_OPENED = "incident:record:opened"
     INCIDENT_ASSESSED = "incident:record:assessed"
+    INCIDENT_NOTIFIED = "incident:notice:recorded"
     INCIDENT_CLOSED = "incident:record:closed"
     ATTESTATION_RECORDED = "policy:attestation:recorded"
     PROMISE_BOUND = "policy:promise:bound"
@@ -89,6 +90,11 @@ FIELDS: dict[EntryType, dict[str, Field]] = {
         "as": one_of(("personal-data-breach", "security-event", "defect")),
         "subjects": count,
         "records": count,
+    },
+    EntryType.INCIDENT_NOTIFIED: {
+        "incident": identifier,
+        "recipient": one_of(("authority", "subjects", "controller")),
+        "given": flag,
     },
     EntryType.INCIDENT_CLOSED: {"incident": identifier},
     EntryType.ATTESTATION_RECORDED: {"document": named("document"), "digest": digest},

@@ -3,7 +3,7 @@
 Without a configured sender mails stay here; `valueapi outbox list|show` reads them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -127,7 +127,7 @@ async def enqueue(
     subject_id: UUID,
     template: str,
     to: str,
-    values: Mapping[str, str],
+    values: Mapping[str, str | Sequence[str]],
     idempotency_key: str,
 ) -> UUID | None:
     """Add a mail to the caller's transaction; its id. The idempotency key holds ids and dates, nothing personal.
@@ -140,7 +140,8 @@ async def enqueue(
     earlier = await _with_key(session, idempotency_key, subject_id, template)
     if earlier is not None:
         return earlier
-    if any(sinks.withholds(sinks.Sink.MAIL, value) for value in (to, *values.values())):
+    lines = (line for value in values.values() for line in ((value,) if isinstance(value, str) else value))
+    if any(sinks.withholds(sinks.Sink.MAIL, line) for line in (to, *lines)):
         return None
     normalise_email(to)  # one address, nothing that a mailer could read as a list or a header
     subject_line, body = render(template, values)

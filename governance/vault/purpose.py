@@ -57,6 +57,7 @@ BULK_WORK: dict[str, Bulk] = {
     "router.cli.erase_check.erase_check": Bulk.CHECK,
     "governance.controls.backups_erased.BackupsErased._look": Bulk.CHECK,
     "router.app.service.Service._deliver": Bulk.NOTICE,
+    "router.cli.incident_notices.send": Bulk.NOTICE,
     "router.billing.commit.Committer._open": Bulk.SETTLEMENT,
 }
 """The functions that may, each for one kind of work."""

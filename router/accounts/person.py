@@ -1,12 +1,12 @@
 """A person in an account: role, address and password. What names or opens them is sealed under their own key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, ForeignKey, String, Uuid, func, select, update
+from sqlalchemy import Boolean, ForeignKey, String, Uuid, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -97,6 +97,20 @@ async def list_people(db: Database, *, limit: int = 1000) -> list[PersonSummary]
     async with db.session(DataUse.SUPPORT) as session:
         rows = await session.execute(select(*columns).order_by(Person.id.desc()).limit(limit))
         return [PersonSummary(*row) for row in rows]
+
+
+async def with_roles(db: Database, roles: Collection[Role]) -> list[UUID]:
+    """Data subjects of the people who have one of these roles."""
+    query = select(Person.subject_id).where(Person.role.in_([role.value for role in roles])).order_by(Person.id)
+    async with db.session(DataUse.SUPPORT) as session:
+        return list(await session.scalars(query))
+
+
+async def subjects(db: Database, some_id: UUID) -> list[UUID]:
+    """The data subject of that id, or those of everybody in the account of that id; none where it is neither's."""
+    query = select(Person.subject_id).where(or_(Person.subject_id == some_id, Person.account_id == some_id))
+    async with db.session(DataUse.SUPPORT) as session:
+        return list(await session.scalars(query.order_by(Person.id)))
 
 
 async def open_email(db: Database, subject_id: UUID, use: DataUse) -> str:

@@ -188,7 +188,7 @@ async def _bodies(settings: Settings) -> Row:
         await keys.aclose()
     age = f"; last probe: {now.verdict}, {now.age_seconds} seconds ago" if now.verdict is not None else ""
     mend = (
-        "find out where the content came from (`valueapi incidents list`), and acknowledge the incident"
+        "find out where the content came from (`valueapi incidents list --open`), and acknowledge the incident"
         if now.state == "red"
         else "let the service run, or probe it now: `valueapi jobs run self-probe`"
     )

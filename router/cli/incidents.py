@@ -1,63 +1,264 @@
-"""`valueapi incidents`: controls that were seen to fail, until somebody answers for them."""
+"""`valueapi incidents`: what went wrong, until somebody has assessed it, told whom it must be told, and closed it."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from governance.bodies import incidents
+from governance import clock
+from governance.errors import Rejected
+from governance.incidents import assessment, opening, record
+from governance.incidents.assessment import Assessment, Kind, Nature, Risk
+from governance.incidents.drafts import when
+from governance.incidents.incident import Severity
+from governance.incidents.record import Record
 from router.accounts.roles import Role
 from router.app.stores import opened
-from router.cli.output import Json, out, table, verb
+from router.cli import incident_notices
+from router.cli.output import Json, out, print_json, table, verb
 from router.settings import Settings
 
-app = typer.Typer(help="Controls that were seen to fail.", no_args_is_help=True)
+app = typer.Typer(help="What went wrong: assess it, tell whom it must be told, close it.", no_args_is_help=True)
+app.add_typer(incident_notices.app)
+IncidentId = incident_notices.IncidentId
+By = incident_notices.By
+_NO_NAMES = "Kept for good: name no person, quote nothing."
 
 
 @app.command("list")
 @verb()
-def list_(as_json: Json = False) -> None:
-    """The newest incidents, open ones and acknowledged ones."""
+def list_(
+    unclosed: Annotated[bool, typer.Option("--open", help="Those alone that aren't closed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The newest incidents, and what each waits for."""
 
-    async def read() -> list[dict[str, object]]:
+    async def read() -> list[Record]:
         async with opened(Settings.load()) as stores:
-            return [
-                {
-                    "id": str(row.id),
-                    "control": row.control,
-                    "cause": row.cause,
-                    "opened": row.opened_at.isoformat(timespec="seconds"),
-                    "runs": row.runs,
-                    "probe": str(row.probe_id),
-                    "found": row.found,
-                    "acknowledged": row.acknowledged_at.isoformat(timespec="seconds") if row.acknowledged_at else None,
-                    "by": row.acknowledged_by,
-                    "reason": row.reason,
-                }
-                for row in await incidents.listed(stores.data)
-            ]
+            return await record.records(stores.data, unclosed=unclosed)
 
-    table(asyncio.run(read()), as_json)
+    table([_row(each) for each in asyncio.run(read())], as_json)
+
+
+@app.command("show")
+@verb()
+def show(incident_id: IncidentId, as_json: Json = False) -> None:
+    """One incident whole: what was seen, how it was assessed, who was told, and what is still to be done."""
+
+    async def read() -> Record:
+        async with opened(Settings.load()) as stores:
+            return await record.get(stores.data, incident_id)
+
+    found = asyncio.run(read())
+    if as_json:
+        print_json(_whole(found))
+        return
+    table([_row(found) | _breach(found)], False)
+    for each in found.assessments:
+        out.print(f"{when(each.assessed_at)}  assessed as {each.kind} by {each.assessed_by}", markup=False)
+    for told in found.notices:
+        what = f"{told.recipient} told" if told.given else f"{told.recipient} not told, Art. {told.ground}"
+        out.print(" ".join(filter(None, (when(told.at), f" {what}", told.reference, told.reason))), markup=False)
+    for sentence in found.missing() if found.incident.closed_at is None else ():
+        out.print(f"To do: {sentence}", markup=False, soft_wrap=True)
+
+
+@app.command("open")
+@verb()
+def open_(
+    summary: Annotated[str, typer.Option(help=f"What was seen. {_NO_NAMES}")],
+    severity: Annotated[Severity, typer.Option(help="How grave it is, as far as you see.")],
+    by: By,
+    as_json: Json = False,
+) -> None:
+    """Open an incident that a person saw; print its id."""
+
+    async def write() -> UUID:
+        async with opened(Settings.load()) as stores:
+            return await opening.report(stores.data, summary, severity, by=by.value)
+
+    incident_id = str(asyncio.run(write()))
+    print_json({"id": incident_id}) if as_json else out.print(incident_id)
 
 
 @app.command("acknowledge")
 @verb()
 def acknowledge(
-    incident_id: Annotated[UUID, typer.Argument(metavar="ID", help="The incident's id.")],
-    by: Annotated[Role, typer.Option(help="The role that answers for it.")],
-    reason: Annotated[
-        str, typer.Option(help="What was found out and done. Kept for good: name no person, quote nothing.")
-    ],
+    incident_id: IncidentId,
+    by: By,
+    reason: Annotated[str, typer.Option(help=f"What was found out and done. {_NO_NAMES}")],
 ) -> None:
-    """Answer for an incident, once what was written is removed: a service that it closed serves again at once."""
+    """Answer for an incident, once what was written is removed: a service that it closed serves again. It stays open."""
     if by is not Role.OPERATOR:
         raise typer.BadParameter("Only an operator answers for an incident.", param_hint="--by")
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:
-            await incidents.acknowledge(stores.data, incident_id, by=by.value, reason=reason)
+            await opening.acknowledge(stores.data, incident_id, by=by.value, reason=reason)
             stores.shared.bump()
 
     asyncio.run(write())
-    out.print("Acknowledged. Answers say `unverified` until the next clean probe: `valueapi jobs run self-probe`.")
+    out.print(
+        "Acknowledged; it is still to be assessed and closed. After a leak answers say `unverified` until the next clean "
+        "probe: `valueapi jobs run self-probe`."
+    )
+
+
+@app.command("assess")
+@verb()
+def assess(
+    incident_id: IncidentId,
+    kind: Annotated[Kind, typer.Option("--as", help="What it is. Only a breach enters the register of Art. 33(5).")],
+    by: By,
+    severity: Annotated[Severity | None, typer.Option(help="How grave it is.")] = None,
+    aware_at: Annotated[
+        datetime | None, typer.Option(help="When you became aware of the breach, UTC; now, if not given.")
+    ] = None,
+    nature: Annotated[list[Nature] | None, typer.Option(help="Of a breach: what was lost; repeatable.")] = None,
+    risk: Annotated[Risk | None, typer.Option(help="Of a breach: the risk to people.")] = None,
+    data_category: Annotated[
+        list[str] | None, typer.Option(help="A Fides data category, as user.contact.email; repeatable.")
+    ] = None,
+    subjects: Annotated[int | None, typer.Option(min=0, help="Approximate number of people.")] = None,
+    records: Annotated[int | None, typer.Option(min=0, help="Approximate number of records.")] = None,
+    facts: Annotated[str | None, typer.Option(help=f"What happened. {_NO_NAMES}")] = None,
+    consequences: Annotated[str | None, typer.Option(help="What is likely to follow for people.")] = None,
+    measures: Annotated[str | None, typer.Option(help="What was done, or is proposed.")] = None,
+    for_customers: Annotated[
+        bool | None, typer.Option(help="Data is among it that is processed for customers, who are its controllers.")
+    ] = None,
+) -> None:
+    """Say what it is. What isn't given stays as it was assessed before; of a breach the 72 hours of Art. 33(1) begin."""
+    known = Assessment(
+        kind, severity, _utc(aware_at), risk, tuple(nature) if nature else None,
+        tuple(data_category) if data_category else None, subjects, records, facts, consequences, measures, for_customers,
+    )  # fmt: skip
+
+    async def write() -> Record:
+        async with opened(Settings.load()) as stores:
+            await assessment.assess(stores.data, incident_id, known, by=by.value)
+            return await record.get(stores.data, incident_id)
+
+    found = asyncio.run(write())
+    out.print(f"Assessed as {kind.value}.")
+    if found.due_at is not None:
+        out.print(f"Tell the authority by {when(found.due_at)}: {_left(found)}.", style="bold")
+    for sentence in found.missing():
+        out.print(f"To do: {sentence}", markup=False, soft_wrap=True)
+
+
+@app.command("close")
+@verb()
+def close(incident_id: IncidentId, by: By, reason: Annotated[str, typer.Option(help=f"Why. {_NO_NAMES}")]) -> None:
+    """End an incident in which nothing is left to be done."""
+
+    async def write() -> None:
+        async with opened(Settings.load()) as stores:
+            await record.close(stores.data, incident_id, by=by.value, reason=reason)
+            stores.shared.bump()
+
+    asyncio.run(write())
+    out.print("Closed.")
+
+
+@app.command("register")
+@verb()
+def register(as_json: Json = False) -> None:
+    """The register of personal data breaches (GDPR Art. 33(5)): facts, effects, measures, and who was told or why not."""
+
+    async def read() -> Sequence[Record]:
+        async with opened(Settings.load()) as stores:
+            return await record.register(stores.data)
+
+    found = asyncio.run(read())
+    if as_json:
+        print_json([_whole(each) for each in found])
+        return
+    table([{"id": str(each.incident.id), "state": each.state.value} | _breach(each) for each in found], False)
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    if at.tzinfo is not None:
+        raise Rejected("Give the time in UTC.", field="aware_at")
+    return at.replace(tzinfo=UTC)
+
+
+def _left(found: Record) -> str:
+    assert found.due_at is not None
+    hours = (found.due_at - clock.now()).total_seconds() / 3600
+    return f"{hours:.0f} hours are left" if hours >= 1 else "less than an hour is left" if hours > 0 else "overdue"
+
+
+def _row(found: Record) -> dict[str, object]:
+    row = found.incident
+    return {
+        "id": str(row.id),
+        "state": found.state.value,
+        "severity": row.severity,
+        "assessed_as": found.assessment.kind if found.assessment is not None else None,
+        "authority_due": when(found.due_at) if found.due_at is not None else None,
+        "control": row.control,
+        "cause": row.cause,
+        "summary": row.summary or None,
+        "opened": row.opened_at.isoformat(timespec="seconds"),
+        "opened_by": row.opened_by,
+        "runs": row.runs,
+        "last_run": str(row.run_id) if row.run_id is not None else None,
+        "found": row.found,
+        "acknowledged": row.acknowledged_at.isoformat(timespec="seconds") if row.acknowledged_at else None,
+        "acknowledged_by": row.acknowledged_by,
+        "reason": row.reason,
+        "closed": row.closed_at.isoformat(timespec="seconds") if row.closed_at else None,
+        "closed_because": row.closed_because,
+    }
+
+
+def _breach(found: Record) -> dict[str, object]:
+    """What Art. 33(3) and 33(5) ask for, of the assessment that stands."""
+    last = found.assessment
+    if last is None:
+        return {}
+    return {
+        "kind": last.kind,
+        "aware": when(last.aware_at) if last.aware_at else None,
+        "risk": last.risk,
+        "nature": last.nature,
+        "data_categories": last.data_categories,
+        "subjects_about": last.subjects,
+        "records_about": last.records,
+        "facts": last.facts,
+        "consequences": last.consequences or None,
+        "measures": last.measures or None,
+        "for_customers": last.for_customers,
+        "people_listed": found.affected,
+        "people_told": found.told,
+        "notices": [
+            " ".join(filter(None, (each.recipient, when(each.at) if each.given else f"not told, Art. {each.ground}:", each.reason)))
+            for each in found.notices
+        ],
+    }  # fmt: skip
+
+
+def _whole(found: Record) -> dict[str, object]:
+    """For scripts."""
+    return {
+        **_row(found),
+        **_breach(found),
+        "assessments": [
+            {"at": when(each.assessed_at), "by": each.assessed_by, "as": each.kind, "severity": each.severity,
+             "risk": each.risk, "subjects": each.subjects, "records": each.records}
+            for each in found.assessments
+        ],
+        "notices": [
+            {"to": each.recipient, "given": each.given, "at": when(each.at), "ground": each.ground, "reason": each.reason,
+             "reference": each.reference, "by": each.recorded_by,
+             "account_id": str(each.account_id) if each.account_id else None}
+            for each in found.notices
+        ],
+        "to_do": found.missing() if found.incident.closed_at is None else [],
+    }  # fmt: skip

@@ -3,8 +3,9 @@
 Each charge is computed again, from the tokens that were metered and the price that held then.
 """
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.db import Database
+from governance.incidents.incident import Severity
 from router.billing import offered
 from router.controls.usage_sample import Metered, usage_sample
 

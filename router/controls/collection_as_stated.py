@@ -6,8 +6,9 @@ What is stored is what its columns declare; each category of personal data must 
 
 from collections.abc import Callable, Iterable, Mapping
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DeclaredColumn
+from governance.incidents.incident import Severity
 
 
 class CollectionAsStated(Control):

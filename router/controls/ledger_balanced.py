@@ -3,9 +3,10 @@
 Double entry: postings sum to zero, each balance is what was posted, each lease is what the ledger put aside for it.
 """
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse
 from governance.db import Database
+from governance.incidents.incident import Severity
 from router.billing import lease, ledger
 
 

@@ -7,10 +7,11 @@ from argon2 import Type, extract_parameters
 from argon2.exceptions import InvalidHashError
 from sqlalchemy import select
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import VaultError
+from governance.incidents.incident import Severity
 from governance.personal_data.columns import between
 from governance.vault.openings import WORK_PEOPLE_MAX
 from governance.vault.purpose import Actor, states

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from governance import clock
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
+from governance.incidents.incident import Severity
 from policies.recipients import Recipients
 
 _LOOKED_BACK = timedelta(days=30)

@@ -21,7 +21,8 @@ from cryptography.x509.oid import NameOID
 
 from governance import clock
 from governance.bodies.body import Body
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
+from governance.incidents.incident import Severity
 from router.gateway.upstream import ConnectFailed, HttpxUpstream, Timeouts, UpstreamError, UpstreamRequest
 
 _NAME: Final = "localhost"

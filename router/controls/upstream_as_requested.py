@@ -3,8 +3,9 @@
 Whom each request was sent to was offered for the model that it named, then.
 """
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
 from governance.db import Database
+from governance.incidents.incident import Severity
 from router.billing import offered
 from router.controls.usage_sample import usage_sample
 

@@ -9,7 +9,8 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
+from governance.incidents.incident import Severity
 from governance.subjects import SubjectState
 from governance.vault.envelope import Key
 from router.accounts.principal import Principal

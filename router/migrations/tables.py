@@ -4,11 +4,14 @@
 
 import governance.backup.registry
 import governance.bodies.attestation
-import governance.bodies.incidents
 import governance.bodies.probe_run
 import governance.controls.runs
 import governance.evidence.changed_settings
 import governance.evidence.pending
+import governance.incidents.affected
+import governance.incidents.assessment
+import governance.incidents.notice
+import governance.incidents.opening
 import governance.jobs.due
 import governance.pair
 import governance.vault.blind_index

@@ -125,17 +125,34 @@ def upgrade() -> None:
     op.create_table(
         "incident",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("control", sa.String(length=40), nullable=False),
+        sa.Column("control", sa.String(length=64), nullable=True),
         sa.Column("cause", sa.String(length=10), nullable=False),
-        sa.Column("probe_id", sa.Uuid(), nullable=False),
-        sa.Column("runs", sa.Integer(), nullable=False),
-        sa.Column("found", sa.JSON(), nullable=False),
+        sa.Column("severity", sa.String(length=10), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("opened_by", sa.String(length=20), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=True),
+        sa.Column("runs", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
         sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("acknowledged_runs", sa.Integer(), nullable=True),
         sa.Column("acknowledged_by", sa.String(length=20), nullable=True),
-        sa.Column("reason", sa.String(length=200), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_by", sa.String(length=20), nullable=True),
+        sa.Column("closed_because", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
     )
+    with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.create_index(
+            "uq_incident_open",
+            ["control", "cause"],
+            unique=True,
+            sqlite_where=sa.text("closed_at IS NULL"),
+            postgresql_where=sa.text("closed_at IS NULL"),
+        )
+
     op.create_table(
         "lease",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -314,6 +331,63 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_key_subject_id"), ["subject_id"], unique=False)
 
     op.create_table(
+        "incident_assessment",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("incident_id", sa.Uuid(), nullable=False),
+        sa.Column("assessed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("assessed_by", sa.String(length=20), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("severity", sa.String(length=10), nullable=False),
+        sa.Column("aware_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("risk", sa.String(length=10), nullable=True),
+        sa.Column("nature", sa.JSON(), nullable=False),
+        sa.Column("data_categories", sa.JSON(), nullable=False),
+        sa.Column("subjects", sa.BigInteger(), nullable=False),
+        sa.Column("records", sa.BigInteger(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("consequences", sa.Text(), nullable=False),
+        sa.Column("measures", sa.Text(), nullable=False),
+        sa.Column("for_customers", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_incident_assessment_incident_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incident_assessment")),
+    )
+    with op.batch_alter_table("incident_assessment", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_incident_assessment_incident_id"), ["incident_id"], unique=False)
+
+    op.create_table(
+        "incident_notice",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("incident_id", sa.Uuid(), nullable=False),
+        sa.Column("recipient", sa.String(length=10), nullable=False),
+        sa.Column("given", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ground", sa.String(length=10), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reference", sa.String(length=100), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_by", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_incident_notice_incident_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incident_notice")),
+    )
+    with op.batch_alter_table("incident_notice", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_incident_notice_incident_id"), ["incident_id"], unique=False)
+
+    op.create_table(
+        "incident_subject",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("incident_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_incident_subject_incident_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["data_subject.id"], name=op.f("fk_incident_subject_subject_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incident_subject")),
+        sa.UniqueConstraint("incident_id", "subject_id", name=op.f("uq_incident_subject_incident_id_subject_id")),
+    )
+    with op.batch_alter_table("incident_subject", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_incident_subject_subject_id"), ["subject_id"], unique=False)
+
+    op.create_table(
         "one_time_token",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),
@@ -429,6 +503,18 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_one_time_token_subject_id"))
 
     op.drop_table("one_time_token")
+    with op.batch_alter_table("incident_subject", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_incident_subject_subject_id"))
+
+    op.drop_table("incident_subject")
+    with op.batch_alter_table("incident_notice", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_incident_notice_incident_id"))
+
+    op.drop_table("incident_notice")
+    with op.batch_alter_table("incident_assessment", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_incident_assessment_incident_id"))
+
+    op.drop_table("incident_assessment")
     with op.batch_alter_table("api_key", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_key_subject_id"))
         batch_op.drop_index(batch_op.f("ix_api_key_account_id"))
@@ -461,6 +547,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
     op.drop_table("lease")
+    with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_incident_open", sqlite_where=sa.text("closed_at IS NULL"), postgresql_where=sa.text("closed_at IS NULL")
+        )
+
     op.drop_table("incident")
     op.drop_table("destroyed_state")
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:

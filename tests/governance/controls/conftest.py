@@ -1,4 +1,4 @@
-"""Stores that know where their evidence goes, and a clock that can be moved."""
+"""The data store, and a clock that can be moved."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,13 +7,11 @@ import pytest
 
 from governance import clock
 from governance.db import Database
-from governance.evidence import pending
 from governance.vault.keys import KeyStore
 
 
 @pytest.fixture
 def data(stores: tuple[Database, KeyStore]) -> Database:
-    pending.attach(*stores)
     return stores[0]
 
 

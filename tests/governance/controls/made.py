@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from governance.controls.control import Control, ControlResult, Severity
+from governance.controls.control import Control, ControlResult
+from governance.incidents.incident import Severity
 from governance.period import Period
 
 

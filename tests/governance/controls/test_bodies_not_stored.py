@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from governance import clock
-from governance.bodies import attestation, incidents, standing
-from governance.bodies.incidents import Cause
+from governance.bodies import attestation, standing
 from governance.bodies.probe_run import About
 from governance.bodies.standing import Standing
 from governance.bodies.verdict import Verdict
@@ -16,6 +15,8 @@ from governance.controls.registry import Registry
 from governance.controls.runs import Runs
 from governance.db import Database
 from governance.errors import Conflict
+from governance.incidents import opening
+from governance.incidents.incident import Cause
 from governance.vault.keys import KeyStore
 from tests.governance.bodies.test_standing import AGE, BUILD, SETUP, ran
 from tests.governance.controls.made import CODE
@@ -65,7 +66,7 @@ async def test_a_leak_is_reported_as_it_was_found_and_is_one_incident(data: Data
     await ran(stores, Verdict.VOID)  # it takes nothing back
     run = await Runs(data, await attestation.signer(*stores)).run(control(stores, never), CODE)
     assert run.outcome is Outcome.FAILED and list(run.failures) == row.findings
-    [incident] = await incidents.listed(data)
+    [incident] = await opening.listed(data)
     assert (incident.cause, incident.runs, incident.found) == (Cause.FAILED, 2, row.findings)
 
 
@@ -77,7 +78,7 @@ async def test_a_control_that_cannot_look_is_an_incident_but_no_leak(data: Datab
     made = control(stores, broken)
     run = await Runs(data, await attestation.signer(*stores)).run(made, CODE)
     assert run.outcome is Outcome.FAILED
-    [incident] = await incidents.listed(data)
+    [incident] = await opening.listed(data)
     assert incident.cause == Cause.NOT_RUN
     # The gateway is closed for a leak: this is none.
     await ran(stores, Verdict.CLEAN)

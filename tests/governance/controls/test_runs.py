@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from governance.bodies import attestation, incidents
+from governance.bodies import attestation
 from governance.controls import due
 from governance.controls.control import ControlResult, Outcome
 from governance.controls.registry import Registry
@@ -22,6 +22,7 @@ from governance.errors import NotFound
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
 from governance.ids import uuid7
+from governance.incidents import opening
 from governance.vault.keys import KeyStore
 from tests.governance.controls.made import CODE, FAILED, PASSED, UNPROVEN, Made, Other
 
@@ -52,14 +53,14 @@ async def test_a_run_is_recorded_with_its_evidence(kept: Runs, data: Database) -
     ]
     [(_, newest), *_] = await pending.newest(Store.DATA, data, 1)
     assert last["other"].evidence_id == newest.id
-    assert await incidents.listed(data) == []
+    assert await opening.listed(data) == []
 
 
 async def test_failing_runs_of_one_control_are_one_incident(kept: Runs, data: Database, event_log: Path) -> None:
     control = Made(FAILED)
     Registry([control])
     first, second = [await kept.run(control, CODE) for _ in range(2)]
-    [incident] = await incidents.listed(data)
+    [incident] = await opening.listed(data)
     assert (incident.control, incident.runs, incident.found) == ("made", 2, list(FAILED.failures))
     assert first.outcome is second.outcome is Outcome.FAILED and second.failures == FAILED.failures
     assert [each["failed"] for each in await evidence(data)] == [1, 1]
@@ -124,7 +125,7 @@ async def test_result_evidence_and_incident_are_one_change(
 
     control = Made(FAILED)
     Registry([control])
-    monkeypatch.setattr(incidents, "open_or_add", broken)
+    monkeypatch.setattr(opening, "open_or_add", broken)
     with pytest.raises(OSError, match=r"^$"):
         await kept.run(control, CODE)
     assert await evidence(data) == [] and await kept.latest() == {}
@@ -146,7 +147,7 @@ async def test_a_run_whose_process_was_killed_has_failed(kept: Runs, data: Datab
         await kept.bury(registry)
     run = (await kept.latest())["made"]
     assert run.outcome is Outcome.FAILED and run.evidence_id is not None and "died" in run.failures[0]
-    assert len(await evidence(data)) == len(await incidents.listed(data)) == 1
+    assert len(await evidence(data)) == len(await opening.listed(data)) == 1
 
 
 async def test_what_is_due_by_cadence_and_what_shows_nothing_any_more(kept: Runs, data: Database, later: Later) -> None:
@@ -169,11 +170,11 @@ async def test_a_control_that_nothing_runs_any_more_opens_one_incident(
     registry = Registry([Made(PASSED), Other(PASSED)])
     await kept.run(registry.get("made"), CODE)  # the other never ran: it is new
     await kept.open_stale(registry)
-    assert await incidents.listed(data) == []
+    assert await opening.listed(data) == []
     later(timedelta(hours=3))
     for _ in range(2):
         await kept.open_stale(registry)
-    [incident] = await incidents.listed(data)
+    [incident] = await opening.listed(data)
     assert incident.control == "made" and "hasn't run" in incident.found[0]
 
 

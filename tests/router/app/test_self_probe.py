@@ -193,12 +193,16 @@ async def test_a_leak_closes_the_gateway_until_somebody_answers_for_it(service: 
     assert after.verdict == "clean" and 200 in small.statuses
     assert service.chat().status_code == 503
     [incident] = await service.command("incidents", "list", "--json")
-    assert incident["probe"] == str(row.id) and incident["runs"] == 1
+    assert incident["last_run"] == str(row.id) and incident["runs"] == 1
     answered = "incidents", "acknowledge", incident["id"], "--by", "operator", "--reason", "debug log turned off"
     await service.command(*answered)
     service.soon(lambda a: (a.status_code, a.headers["x-valueapi-stored"]) == (200, "none"))
     [incident] = await service.command("incidents", "list", "--json")
-    assert incident["by"] == "operator" and incident["reason"] == "debug log turned off"
+    assert (
+        incident["acknowledged_by"] == "operator"
+        and incident["state"] == "open"
+        and incident["reason"] == "debug log turned off"
+    )
     await service.command(*answered, code=1)  # once
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from governance import clock
-from governance.bodies import attestation, incidents
+from governance.bodies import attestation
 from governance.bodies.probe_run import About
 from governance.bodies.verdict import Verdict
 from governance.db import Database
+from governance.incidents import opening
 from governance.jobs import due
 from governance.period import Period
 from governance.vault.keys import KeyStore
@@ -73,8 +74,8 @@ async def test_it_follows_what_others_wrote(stores: Stores, closes: bool, monkey
     generation.value += 1
     await until(lambda: gateway.probe is None)
     assert gateway.closed == (CLOSED if closes else None) and watching.current.state == "red"
-    [row] = await incidents.listed(stores[0])
-    await incidents.acknowledge(stores[0], row.id, by="operator", reason="x")
+    [row] = await opening.listed(stores[0])
+    await opening.acknowledge(stores[0], row.id, by="operator", reason="x")
     generation.value += 1
     await until(lambda: watching.current.state == "unverified")
     assert gateway.closed is None

@@ -1,0 +1,169 @@
+"""An incident with all that is known of it: what is still to be done, its end, and the register of breaches.
+
+GDPR Art. 33(5): "The controller shall document any personal data breaches, comprising the facts relating to the personal
+data breach, its effects and the remedial action taken."
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from governance import clock
+from governance.datamap import DataUse
+from governance.db import Database
+from governance.errors import Conflict, NotFound
+from governance.evidence import pending
+from governance.evidence.entry import EntryType
+from governance.incidents import affected, notice
+from governance.incidents.assessment import IncidentAssessment, Kind, Risk
+from governance.incidents.incident import Incident, plain
+from governance.incidents.notice import IncidentNotice, Told
+from governance.incidents.opening import locked
+
+
+class State(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"  # nobody has assessed it
+    ASSESSED = "assessed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`affected`: people on its list, `told` of them. Assessments and notices are the oldest first."""
+
+    incident: Incident
+    assessments: tuple[IncidentAssessment, ...]
+    notices: tuple[IncidentNotice, ...]
+    affected: int
+    told: int
+
+    @property
+    def assessment(self) -> IncidentAssessment | None:
+        """The one that stands."""
+        return self.assessments[-1] if self.assessments else None
+
+    @property
+    def breach(self) -> IncidentAssessment | None:
+        """The same, of a personal data breach."""
+        found = self.assessment
+        return found if found is not None and found.kind == Kind.BREACH else None
+
+    @property
+    def state(self) -> State:
+        if self.incident.closed_at is not None:
+            return State.CLOSED
+        return State.ASSESSED if self.assessments else State.OPEN
+
+    def notices_to(self, to: Told, *, given: bool) -> list[IncidentNotice]:
+        return [each for each in self.notices if each.recipient == to and each.given is given]
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the authority must be told, while it is neither told nor need be."""
+        breach = self.breach
+        return breach.due_at if breach is not None and self._open(Told.AUTHORITY) else None
+
+    def _open(self, to: Told) -> bool:
+        """Neither told, nor a ground not to that still fits the risk."""
+        breach = self.breach
+        if breach is None or self.notices_to(to, given=True):
+            return False
+        return not any(notice.fits(each.ground, breach.risk) for each in self.notices_to(to, given=False))
+
+    def missing(self) -> list[str]:
+        """What is to be done before it can be closed, a sentence each."""
+        found, breach = [], self.breach
+        if not self.assessments:
+            return ["Assess it: a personal data breach, a security event, or a defect."]
+        if breach is None:
+            return []
+        if not breach.data_categories:
+            found.append("Say which categories of data it is about (Art. 33(3)(a)).")
+        if not breach.consequences:
+            found.append("Say what its likely consequences are (Art. 33(3)(c)).")
+        if not breach.measures:
+            found.append("Say what was done about it (Art. 33(3)(d), 33(5)).")
+        if self._open(Told.AUTHORITY):
+            found.append("Tell the authority, or record why not (Art. 33(1)).")
+        if breach.risk == Risk.HIGH and self._open(Told.SUBJECTS):
+            found.append("Tell the people affected, or record why not (Art. 34(1), 34(3)).")
+        if self.told and self.told < self.affected:
+            found.append(f"{self.affected - self.told} of {self.affected} people on the list aren't told yet.")
+        if breach.for_customers and self._open(Told.CONTROLLER):
+            found.append("Tell the customers whose data it is (Art. 33(2)).")
+        return found
+
+
+async def load(session: AsyncSession, incident_id: UUID) -> Record:
+    """Raises NotFound."""
+    [found] = await _records(session, [await _incident(session, incident_id)])
+    return found
+
+
+async def get(db: Database, incident_id: UUID) -> Record:
+    """Raises NotFound."""
+    async with db.session(DataUse.SECURITY) as session:
+        return await load(session, incident_id)
+
+
+async def records(db: Database, *, unclosed: bool = False, limit: int = 1000) -> list[Record]:
+    """The newest first, of the last thousand or of those that are open."""
+    query = select(Incident).order_by(Incident.id.desc()).limit(limit)
+    async with db.session(DataUse.SECURITY) as session:
+        rows = await session.scalars(query.where(Incident.closed_at.is_(None)) if unclosed else query)
+        return await _records(session, rows.all())
+
+
+async def register(db: Database) -> list[Record]:
+    """Every incident that is or was assessed as a personal data breach, the oldest first (Art. 33(5))."""
+    of_breaches = select(IncidentAssessment.incident_id).where(IncidentAssessment.kind == Kind.BREACH.value)
+    async with db.session(DataUse.SECURITY) as session:
+        rows = await session.scalars(select(Incident).where(Incident.id.in_(of_breaches)).order_by(Incident.id))
+        return await _records(session, rows.all())
+
+
+async def close(db: Database, incident_id: UUID, *, by: str, reason: str) -> None:
+    """End it: nothing is left to be done. Raises NotFound, Conflict where something is, Rejected."""
+    text = plain(reason, "reason")
+    async with db.transaction(DataUse.SECURITY) as session:
+        row = await locked(session, incident_id)
+        if row.closed_at is not None:
+            raise Conflict("The incident is closed already.")
+        if missing := (await load(session, incident_id)).missing():
+            raise Conflict(" ".join(["It can't be closed yet.", *missing]))
+        row.closed_at, row.closed_by, row.closed_because = clock.now(), by, text
+        await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": incident_id})
+
+
+async def _incident(session: AsyncSession, incident_id: UUID) -> Incident:
+    row = await session.get(Incident, incident_id)
+    if row is None:
+        raise NotFound("There is no such incident.")
+    return row
+
+
+async def _records(session: AsyncSession, rows: Sequence[Incident]) -> list[Record]:
+    ids = [row.id for row in rows]
+    assessments: dict[UUID, list[IncidentAssessment]] = defaultdict(list)
+    for each in await session.scalars(_of(IncidentAssessment, ids)):
+        assessments[each.incident_id].append(each)
+    notices: dict[UUID, list[IncidentNotice]] = defaultdict(list)
+    for notice_row in await session.scalars(_of(IncidentNotice, ids)):
+        notices[notice_row.incident_id].append(notice_row)
+    people = await affected.counted(session, ids)
+    return [
+        Record(row, tuple(assessments[row.id]), tuple(notices[row.id]), *people.get(row.id, (0, 0))) for row in rows
+    ]
+
+
+def _of(table: Any, ids: Sequence[UUID]) -> Select[Any]:
+    return select(table).where(table.incident_id.in_(ids)).order_by(table.id)

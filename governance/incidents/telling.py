@@ -1,0 +1,101 @@
+"""Mails about incidents: to the people affected (GDPR Art. 34), and to staff while something is to be done (Art. 33(1))."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select
+
+from governance import clock
+from governance.datamap import DataUse
+from governance.db import Database
+from governance.errors import Conflict
+from governance.incidents import affected
+from governance.incidents.drafts import TEMPLATES, gaps, values, when
+from governance.incidents.incident import Severity
+from governance.incidents.notice import Told
+from governance.incidents.record import Record, State
+from governance.mail import outbox
+from governance.mail.outbox import OutboxMail
+from governance.vault.keys import KeyStore
+
+_REMINDER: Final = "incident-due"
+_BEFORE_DUE_HOURS: Final = (0, 6, 24, 48, 72)
+_GRAVE: Final = (Severity.HIGH, Severity.CRITICAL)
+_UNASSESSED: Final = timedelta(hours=24)
+_NEEDED: Final = ("facts", "nature", "categories", "consequences", "measures")
+
+
+def stage(record: Record, now: datetime) -> str | None:
+    """Which reminder is due by now, as a word that stands for it; None where nobody need be reminded."""
+    if record.state is State.CLOSED:
+        return None
+    if record.due_at is not None:
+        left = record.due_at - now
+        return next((f"{hours}h" for hours in _BEFORE_DUE_HOURS if left <= timedelta(hours=hours)), "72h")
+    if record.state is State.OPEN and record.incident.severity in _GRAVE:
+        return "opened" if now < record.incident.opened_at + _UNASSESSED else "unassessed"
+    return None
+
+
+async def unreminded(db: Database, record: Record, people: list[UUID]) -> list[UUID]:
+    """Those of the people who haven't the reminder that is due now."""
+    word = stage(record, clock.now())
+    if word is None:
+        return []
+    keys = {_key(record, word, person): person for person in people}
+    async with db.session(DataUse.NOTICES) as session:
+        query = select(OutboxMail.idempotency_key).where(OutboxMail.idempotency_key.in_(keys))
+        known = set(await session.scalars(query))
+    return [person for key, person in keys.items() if key not in known]
+
+
+async def remind(db: Database, keys: KeyStore, record: Record, subject_id: UUID, to: str) -> None:
+    """Queue the reminder that is due now for one of the staff; once each."""
+    word = stage(record, clock.now())
+    if word is None:
+        return
+    due, incident = record.due_at, record.incident
+    if due is None:
+        what = "An incident waits for assessment"
+        sentence = "An incident was opened and nobody has assessed it yet."
+    elif word == "0h":
+        what = "Overdue: a breach of personal data isn't notified"
+        sentence = f"The 72 hours of Art. 33(1) GDPR ended at {when(due)}, and the authority isn't told."
+    else:
+        what = f"A breach of personal data must be notified by {when(due)}"
+        sentence = f"The authority must be told by {when(due)}, unless a risk to people is unlikely (Art. 33(1) GDPR)."
+    said: dict[str, str | list[str]] = {
+        "what": what,
+        "sentence": sentence,
+        "incident": str(incident.id),
+        "severity": incident.severity,
+        "opened": when(incident.opened_at),
+        "missing": record.missing(),
+    }
+    async with db.transaction(DataUse.NOTICES) as session:
+        await outbox.enqueue(session, keys, subject_id, _REMINDER, to, said, _key(record, word, subject_id))
+
+
+def ready(record: Record, contact: str) -> None:
+    """Raises Conflict where the notice to people would have gaps, or it is no breach."""
+    if missing := [name for name in gaps(record, contact) if name in _NEEDED]:
+        raise Conflict(f"People can't be told yet: {', '.join(missing)} aren't known (`incidents assess`).")
+
+
+async def tell(db: Database, keys: KeyStore, record: Record, subject_id: UUID, to: str, contact: str) -> bool:
+    """Queue the notice to one affected person, once; False where they were told before, or the guard withholds it."""
+    said, incident_id = values(record, contact), record.incident.id
+    async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
+        row = await affected.untold(session, incident_id, subject_id)
+        if row is None:
+            return False
+        key = f"incident:{incident_id}:{subject_id}"
+        mail = await outbox.enqueue(session, keys, subject_id, TEMPLATES[Told.SUBJECTS], to, said, key)
+        if mail is not None:
+            row.told_at = clock.now()
+        return mail is not None
+
+
+def _key(record: Record, word: str, subject_id: UUID) -> str:
+    return f"incident:{record.incident.id}:{word}:{subject_id}"

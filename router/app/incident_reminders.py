@@ -1,0 +1,30 @@
+"""Reminds who is responsible of incidents that wait: for an assessment, and for the authority's 72 hours (Art. 33(1))."""
+
+from typing import Final
+
+from governance.datamap import DataUse
+from governance.errors import NotFound, VaultError
+from governance.incidents import record, telling
+from governance.vault.purpose import Actor, states
+from router.accounts import person
+from router.accounts.roles import Role
+from router.app.stores import Stores
+
+INCIDENT_REMINDERS: Final = "incident-reminders"
+_RESPONSIBLE: Final = (Role.PRIVACY_OFFICER, Role.OPERATOR, Role.LEGAL)
+
+
+@states(Actor.JOB, DataUse.NOTICES)
+async def remind(stores: Stores) -> None:
+    """Queue what is due, once for each of them; somebody restricted is left out."""
+    waiting = await record.records(stores.data, unclosed=True)
+    if not waiting:
+        return
+    people = await person.with_roles(stores.data, _RESPONSIBLE)
+    for each in waiting:
+        for subject_id in await telling.unreminded(stores.data, each, people):
+            try:
+                to = await person.open_email(stores.data, subject_id, DataUse.NOTICES)
+            except (NotFound, VaultError):
+                continue
+            await telling.remind(stores.data, stores.keys, each, subject_id, to)

@@ -1,0 +1,195 @@
+"""`valueapi incidents draft|notified|not-notified|affected|send`: whom a breach concerns, and who is told of it."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from governance.datamap import DataUse
+from governance.errors import NotFound, Rejected, VaultError
+from governance.incidents import affected, drafts, notice, record, telling
+from governance.incidents.notice import Ground, Told
+from governance.incidents.record import Record
+from governance.vault.blind_index import EmailIndex
+from governance.vault.purpose import Bulk
+from router.accounts import person
+from router.accounts.roles import Role
+from router.app.stores import Stores, opened
+from router.cli.output import Bar, Json, fail, out, print_json, progress_bar, table, verb
+from router.settings import Settings
+
+app = typer.Typer()
+IncidentId = Annotated[UUID, typer.Argument(metavar="ID", help="The incident's id.")]
+By = Annotated[Role, typer.Option(help="The role that says so.")]
+To = Annotated[Told, typer.Option("--to", help="Who is told.")]
+
+
+@app.command("draft")
+@verb()
+def draft(incident_id: IncidentId, to: To, as_json: Json = False) -> None:
+    """Write the notice of a breach, from what is known; gaps are marked. Nothing is sent."""
+
+    async def read() -> Record:
+        async with opened(Settings.load()) as stores:
+            return await record.get(stores.data, incident_id)
+
+    found, contact = asyncio.run(read()), Settings.load().privacy_contact
+    subject, text = drafts.draft(found, to, contact)
+    if as_json:
+        print_json({"subject": subject, "text": text, "not_known": drafts.gaps(found, contact)})
+    else:
+        out.print(f"Subject: {subject}\n\n{text}", markup=False, soft_wrap=True)
+
+
+@app.command("notified")
+@verb()
+def notified(
+    incident_id: IncidentId,
+    to: To,
+    by: By,
+    at: Annotated[datetime | None, typer.Option(help="When they were told, UTC; now, if not given.")] = None,
+    reference: Annotated[str, typer.Option(help="The receiver's file number; nothing personal.")] = "",
+    account: Annotated[
+        UUID | None, typer.Option(help="The customer's account that was told (--to controller).")
+    ] = None,
+    late_because: Annotated[str, typer.Option(help="Why the authority was told after 72 hours (Art. 33(1)).")] = "",
+) -> None:
+    """Record that somebody was told of a breach."""
+    if at is not None and at.tzinfo is not None:
+        raise Rejected("Give the time in UTC.", field="at")
+
+    async def write() -> None:
+        async with opened(Settings.load()) as stores:
+            await notice.given(
+                stores.data, incident_id, to, by=by.value, at=at.replace(tzinfo=UTC) if at else None,
+                reference=reference, account_id=account, late_because=late_because,
+            )  # fmt: skip
+
+    asyncio.run(write())
+    out.print("Recorded.")
+
+
+@app.command("not-notified")
+@verb()
+def not_notified(
+    incident_id: IncidentId,
+    to: To,
+    ground: Annotated[Ground, typer.Option(help="The paragraph of the GDPR's Art. 33 or 34 that allows it.")],
+    because: Annotated[str, typer.Option(help="Why it applies. Kept for good: name no person.")],
+    by: By,
+) -> None:
+    """Record why somebody isn't told of a breach."""
+
+    async def write() -> None:
+        async with opened(Settings.load()) as stores:
+            await notice.withheld(stores.data, incident_id, to, ground, because=because, by=by.value)
+
+    asyncio.run(write())
+    out.print("Recorded.")
+
+
+@app.command("affected")
+@verb()
+def affected_(
+    incident_id: IncidentId,
+    who: Annotated[
+        list[str] | None,
+        typer.Argument(help="People to put on the list: addresses, subject ids, or account ids for all in an account."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with one of them a line; - is standard input.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show whom a breach concerns, or put people on the list. Nobody is named: ids alone are shown."""
+    wanted = [*(who or ()), *(_lines(file) if file is not None else ())]
+
+    async def work() -> tuple[int, list[tuple[UUID, datetime | None]]]:
+        async with opened(Settings.load()) as stores:
+            await record.get(stores.data, incident_id)
+            added = await affected.add(stores.data, incident_id, await _people(stores, wanted)) if wanted else 0
+            return added, await affected.listed(stores.data, incident_id)
+
+    added, listed = asyncio.run(work())
+    if wanted:
+        out.print(f"{added} put on the list, {len(listed)} are on it.")
+    else:
+        rows = [{"subject_id": str(each), "told": drafts.when(at) if at else None} for each, at in listed]
+        table(rows, as_json)
+
+
+@app.command("send")
+@verb(DataUse.NOTICES, bulk=Bulk.NOTICE)
+def send(
+    incident_id: IncidentId, by: By, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
+) -> None:
+    """Tell the people on the list, each once, through the outbox (Art. 34). Show them first: `incidents draft`."""
+    contact = Settings.load().privacy_contact
+
+    async def before() -> int:
+        async with opened(Settings.load()) as stores:
+            found = await record.get(stores.data, incident_id)
+            telling.ready(found, contact)
+            return found.affected - found.told
+
+    async def work() -> tuple[int, int]:
+        async with opened(Settings.load()) as stores:
+            with progress_bar("Telling people") as bar:
+                return await _tell(stores, incident_id, by, contact, bar)
+
+    waiting = asyncio.run(before())
+    if not waiting:
+        fail("Nobody on the list waits to be told: put people on it with `incidents affected`.")
+    if not yes and not typer.confirm(f"Tell {waiting} people?"):
+        fail("Nobody was told.")
+    told, untold = asyncio.run(work())
+    out.print(f"{told} notices queued.")
+    if untold:
+        fail(f"{untold} people couldn't be told by mail: their data is erased or restricted.")
+
+
+async def _tell(stores: Stores, incident_id: UUID, by: Role, contact: str, bar: Bar) -> tuple[int, int]:
+    found = await record.get(stores.data, incident_id)
+    waiting = [each for each, at in await affected.listed(stores.data, incident_id) if at is None]
+    told = untold = 0
+    for number, subject_id in enumerate(waiting, 1):
+        try:
+            address = await person.open_email(stores.data, subject_id, DataUse.NOTICES)
+            queued = await telling.tell(stores.data, stores.keys, found, subject_id, address, contact)
+        except (NotFound, VaultError):
+            queued = False
+        # A crash here: whose notice is queued is marked, and is told no second time.
+        told, untold = told + queued, untold + (not queued)
+        bar(number, len(waiting))
+    if told:
+        await notice.given(stores.data, incident_id, Told.SUBJECTS, by=by.value)
+    return told, untold
+
+
+async def _people(stores: Stores, wanted: list[str]) -> set[UUID]:
+    """Subject ids. Raises NotFound for the first that is nobody, by its place in the list."""
+    emails, found = EmailIndex(stores.keys), set[UUID]()
+    for number, text in enumerate(wanted, 1):
+        some_id = await emails.find(text) if "@" in text else _uuid(text)
+        mine = await person.subjects(stores.data, some_id) if some_id is not None else []
+        if not mine:
+            raise NotFound(f"Number {number} of those given is nobody's address, subject id or account id here.")
+        found.update(mine)
+    return found
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise Rejected("The file can't be read.", field="file") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,92 @@
+"""What is left to be done says what the law asks for, and an incident is closed only when nothing is."""
+
+from uuid import UUID
+
+import pytest
+
+from governance.errors import Conflict, Rejected
+from governance.evidence.entry import EntryType
+from governance.incidents import affected, assessment, notice, opening, record
+from governance.incidents.assessment import Assessment, Kind, Nature, Risk
+from governance.incidents.incident import Severity
+from governance.incidents.notice import Ground, Told
+from governance.incidents.record import State
+from tests.governance.incidents.conftest import Stores
+from tests.governance.incidents.test_opening import entries, seen
+
+pytestmark = pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+
+
+async def refused(stores: Stores, incident_id: UUID) -> str:
+    with pytest.raises(Conflict) as error:
+        await record.close(stores[0], incident_id, by="operator", reason="done")
+    return str(error.value)
+
+
+async def test_a_breach_is_closed_when_everybody_was_told(stores: Stores, breach: UUID) -> None:
+    db = stores[0]
+    assert "Art. 33(1)" in await refused(stores, breach) and "Art. 34(1)" in await refused(stores, breach)
+    await notice.given(db, breach, Told.AUTHORITY, by="legal")
+    assert "Art. 33(1)" not in await refused(stores, breach)
+    await notice.withheld(db, breach, Told.SUBJECTS, Ground.PUBLIC, because="Told on the website.", by="legal")
+    await assessment.assess(db, breach, Assessment(Kind.BREACH, for_customers=True), by="legal")
+    assert "Art. 33(2)" in await refused(stores, breach)
+    await notice.given(db, breach, Told.CONTROLLER, by="legal")
+    await record.close(db, breach, by="legal", reason="Everybody was told.")
+    found = await record.get(db, breach)
+    assert (found.state, found.incident.closed_by, found.missing()) == (State.CLOSED, "legal", [])
+    assert (await entries(db))[-1] == (EntryType.INCIDENT_CLOSED, {"incident": str(breach)})
+    for again in (
+        record.close(db, breach, by="legal", reason="x"),
+        notice.given(db, breach, Told.AUTHORITY, by="legal"),
+    ):
+        with pytest.raises(Conflict):
+            await again
+
+
+async def test_a_bare_breach_says_all_that_is_missing(stores: Stores, reported: UUID) -> None:
+    known = Assessment(Kind.BREACH, risk=Risk.LIKELY, nature=(Nature.AVAILABILITY,))
+    await assessment.assess(stores[0], reported, known, by="legal")
+    sentences = (await record.get(stores[0], reported)).missing()
+    assert [sentence.rpartition("(Art. ")[2] for sentence in sentences] == [
+        "33(3)(a)).",
+        "33(3)(c)).",
+        "33(3)(d), 33(5)).",
+        "33(1)).",
+    ]
+
+
+async def test_nothing_is_closed_unassessed(stores: Stores, reported: UUID) -> None:
+    assert "Assess it" in await refused(stores, reported)
+    await assessment.assess(stores[0], reported, Assessment(Kind.DEFECT), by="operator")
+    with pytest.raises(Rejected):
+        await record.close(stores[0], reported, by="operator", reason="")
+    await record.close(stores[0], reported, by="operator", reason="mended")
+
+
+async def test_half_a_list_that_was_told_is_not_all_of_it(stores: Stores, breach: UUID, people: list[UUID]) -> None:
+    db = stores[0]
+    await affected.add(db, breach, people)
+    await notice.given(db, breach, Told.AUTHORITY, by="legal")
+    await notice.given(db, breach, Told.SUBJECTS, by="legal")  # by a letter to each, and none by mail
+    assert (await record.get(db, breach)).missing() == []
+    from governance.datamap import DataUse
+
+    async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
+        row = await affected.untold(session, breach, people[0])
+        assert row is not None
+        row.told_at = (await record.get(db, breach)).incident.opened_at
+    assert (await record.get(db, breach)).missing() == ["2 of 3 people on the list aren't told yet."]
+
+
+async def test_lists_are_newest_first_and_the_register_oldest_first(stores: Stores, breach: UUID) -> None:
+    db = stores[0]
+    other = await opening.report(db, "Another log.", Severity.LOW, by="operator")
+    await seen(db)
+    assert [each.state for each in await record.records(db)][-1] is State.ASSESSED
+    known = Assessment(Kind.BREACH, risk=Risk.UNLIKELY, nature=(Nature.CONFIDENTIALITY,))
+    await assessment.assess(db, other, known, by="legal")
+    assert [each.incident.id for each in await record.register(db)] == [breach, other]
+    await assessment.assess(db, other, Assessment(Kind.EVENT), by="legal")
+    await record.close(db, other, by="operator", reason="nothing was lost")
+    assert other not in {each.incident.id for each in await record.records(db, unclosed=True)}

@@ -1,0 +1,137 @@
+"""Mails about incidents: each person affected is told once, staff are reminded once a stage, and gaps are told to nobody."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from governance import clock
+from governance.datamap import DataUse
+from governance.errors import Conflict, VaultError
+from governance.incidents import affected, assessment, drafts, notice, opening, record, telling
+from governance.incidents.assessment import Assessment, Kind, Nature, Risk
+from governance.incidents.incident import Severity
+from governance.incidents.notice import Ground, Told
+from governance.mail import outbox
+from tests.governance.incidents.conftest import BREACH, Later, Stores
+
+CONTACT = "privacy@valueapi.ai"
+HOUR = timedelta(hours=1)
+
+
+async def mails(stores: Stores) -> list[outbox.OutboxEntry]:
+    return await outbox.list_outbox(stores[0])
+
+
+async def test_each_person_is_told_once_however_often_it_is_tried(
+    stores: Stores, breach: UUID, people: list[UUID]
+) -> None:
+    data, keys = stores
+    await affected.add(data, breach, people[:2])
+    found = await record.get(data, breach)
+    telling.ready(found, CONTACT)
+    told = await asyncio.gather(
+        *(telling.tell(data, keys, found, each, "a@example.org", CONTACT) for each in (*people, *people))
+    )
+    assert told.count(True) == 2 and len(await mails(stores)) == 2
+    mail = await outbox.read_mail(data, (await mails(stores))[0].id)
+    for part in (BREACH.facts, BREACH.consequences, BREACH.measures, CONTACT, "user.contact.email"):
+        assert part is not None and part in mail.text
+    assert (await record.get(data, breach)).told == 2
+
+
+async def test_who_is_erased_is_told_nothing(stores: Stores, breach: UUID, people: list[UUID]) -> None:
+    data, keys = stores
+    await affected.add(data, breach, people)
+    found = await record.get(data, breach)
+    await keys.erase_subject(people[0])
+    with contextlib.suppress(VaultError):
+        assert not await telling.tell(data, keys, found, people[0], "a@example.org", CONTACT)
+    assert await mails(stores) == []
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_people_are_told_nothing_with_gaps(stores: Stores, reported: UUID) -> None:
+    with pytest.raises(Conflict):
+        telling.ready(await record.get(stores[0], reported), CONTACT)
+    known = Assessment(Kind.BREACH, risk=Risk.HIGH, nature=(Nature.CONFIDENTIALITY,))
+    await assessment.assess(stores[0], reported, known, by="legal")
+    found = await record.get(stores[0], reported)
+    with pytest.raises(Conflict, match="categories, consequences, measures"):
+        telling.ready(found, CONTACT)
+    subject, text = drafts.draft(found, Told.AUTHORITY, CONTACT)
+    assert str(reported) in subject and text.count(drafts.UNKNOWN) == 5
+    assert drafts.gaps(found, CONTACT) == ["categories", "consequences", "measures", "records", "subjects"]
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("to", list(Told))
+async def test_a_draft_has_what_the_law_asks_for(stores: Stores, breach: UUID, to: Told) -> None:
+    _, text = drafts.draft(await record.get(stores[0], breach), to, CONTACT)
+    assert drafts.UNKNOWN not in text
+    wanted = [
+        BREACH.facts,
+        BREACH.consequences,
+        BREACH.measures,
+        CONTACT,
+        "loss of confidentiality",
+        "2026-11-26 12:00 UTC",
+    ]
+    wanted += ["40", "120", "2026-11-29 12:00 UTC"] if to is Told.AUTHORITY else []
+    assert [each for each in wanted if each is None or each not in text] == []
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_the_authority_reads_of_delay_phases_and_people(stores: Stores, breach: UUID, later: Later) -> None:
+    later(80 * HOUR)
+    await notice.given(stores[0], breach, Told.AUTHORITY, by="legal", late_because="The form was down.")
+    await notice.withheld(
+        stores[0], breach, Told.SUBJECTS, Ground.AVERTED, because="All passwords were reset.", by="legal"
+    )
+    _, text = drafts.draft(await record.get(stores[0], breach), Told.AUTHORITY, CONTACT)
+    assert "Art. 33(1): The form was down." in text and "to the notification of 2026-11-29 20:00 UTC" in text
+    assert "not made, Art. 34(3)(b): All passwords were reset." in text
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_reminders_come_nearer_as_the_time_does(
+    stores: Stores, breach: UUID, people: list[UUID], later: Later
+) -> None:
+    data, keys = stores
+    stages = []
+    for _ in range(80):
+        found = await record.get(data, breach)
+        for each in await telling.unreminded(data, found, people[:2]):
+            await telling.remind(data, keys, found, each, "staff@example.org")
+            stages.append(telling.stage(found, clock.now()))
+        later(HOUR)
+    assert stages == ["72h"] * 2 + ["48h"] * 2 + ["24h"] * 2 + ["6h"] * 2 + ["0h"] * 2
+    subjects = [(await outbox.read_mail(data, each.id)).subject for each in await mails(stores)]
+    assert (
+        subjects[0].startswith("Overdue")
+        and subjects[-1] == "A breach of personal data must be notified by 2026-11-29 12:00 UTC"
+    )
+    await notice.given(data, breach, Told.AUTHORITY, by="legal", late_because="x")
+    assert await telling.unreminded(data, await record.get(data, breach), people) == []
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+async def test_a_grave_one_waits_for_an_assessment_and_a_light_one_doesnt(
+    stores: Stores, reported: UUID, people: list[UUID], later: Later
+) -> None:
+    data, keys = stores
+    light = await opening.report(data, "A page is slow.", Severity.MEDIUM, by="operator")
+    assert telling.stage(await record.get(data, light), clock.now()) is None
+    for expected in ("opened", "unassessed"):
+        found = await record.get(data, reported)
+        assert telling.stage(found, clock.now()) == expected
+        [who] = await telling.unreminded(data, found, people[:1])
+        await telling.remind(data, keys, found, who, "staff@example.org")
+        assert await telling.unreminded(data, found, people[:1]) == []
+        later(25 * HOUR)
+    mail = await outbox.read_mail(data, (await mails(stores))[0].id, DataUse.SUPPORT)
+    assert str(reported) in mail.text and "- Assess it:" in mail.text
+    await assessment.assess(data, reported, Assessment(Kind.DEFECT), by="operator")
+    assert telling.stage(await record.get(data, reported), clock.now()) is None
