@@ -122,6 +122,15 @@ async def open_email(db: Database, subject_id: UUID, use: DataUse) -> str:
     return await person.email.open(use)
 
 
+async def address_for_notice(db: Database, subject_id: UUID) -> str:
+    """Where a person gets notices. Raises NotFound (also for who restricted them), UseRefused, KeyUnavailable."""
+    async with db.session(DataUse.SUPPORT) as session:  # a row of roles and dates, which no notice needs
+        person = await person_of(session, subject_id)
+    if person is None:
+        raise NotFound("There is no such person.")
+    return await person.email.open(DataUse.NOTICES)
+
+
 async def set_role(db: Database, subject_id: UUID, role: Role, *, bump: Callable[[], None]) -> None:
     """Give a person another role. Raises NotFound."""
     async with db.transaction(DataUse.SERVICE) as session:

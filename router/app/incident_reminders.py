@@ -3,7 +3,7 @@
 from typing import Final
 
 from governance.datamap import DataUse
-from governance.errors import NotFound, VaultError
+from governance.errors import KeyUnavailable, NotFound, UseRefused
 from governance.incidents import record, telling
 from governance.vault.purpose import Actor, states
 from router.accounts import person
@@ -24,7 +24,7 @@ async def remind(stores: Stores) -> None:
     for each in waiting:
         for subject_id in await telling.unreminded(stores.data, each, people):
             try:
-                to = await person.open_email(stores.data, subject_id, DataUse.NOTICES)
-            except (NotFound, VaultError):
+                to = await person.address_for_notice(stores.data, subject_id)
+            except (NotFound, UseRefused, KeyUnavailable):
                 continue
             await telling.remind(stores.data, stores.keys, each, subject_id, to)

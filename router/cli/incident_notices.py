@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from governance.datamap import DataUse
-from governance.errors import NotFound, Rejected, VaultError
+from governance.errors import KeyUnavailable, NotFound, Rejected, UseRefused
 from governance.incidents import affected, drafts, notice, record, telling
 from governance.incidents.notice import Ground, Told
 from governance.incidents.record import Record
@@ -156,9 +156,9 @@ async def _tell(stores: Stores, incident_id: UUID, by: Role, contact: str, bar: 
     told = untold = 0
     for number, subject_id in enumerate(waiting, 1):
         try:
-            address = await person.open_email(stores.data, subject_id, DataUse.NOTICES)
+            address = await person.address_for_notice(stores.data, subject_id)
             queued = await telling.tell(stores.data, stores.keys, found, subject_id, address, contact)
-        except (NotFound, VaultError):
+        except (NotFound, UseRefused, KeyUnavailable):
             queued = False
         # A crash here: whose notice is queued is marked, and is told no second time.
         told, untold = told + queued, untold + (not queued)

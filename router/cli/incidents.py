@@ -40,7 +40,8 @@ def list_(
         async with opened(Settings.load()) as stores:
             return await record.records(stores.data, unclosed=unclosed)
 
-    table([_row(each) for each in asyncio.run(read())], as_json)
+    found = asyncio.run(read())
+    table([_whole(each) if as_json else _line(each) for each in found], as_json)
 
 
 @app.command("show")
@@ -56,7 +57,8 @@ def show(incident_id: IncidentId, as_json: Json = False) -> None:
     if as_json:
         print_json(_whole(found))
         return
-    table([_row(found) | _breach(found)], False)
+    known = {name: value for name, value in (_row(found) | _breach(found)).items() if value not in (None, [])}
+    table([known], False)
     for each in found.assessments:
         out.print(f"{when(each.assessed_at)}  assessed as {each.kind} by {each.assessed_by}", markup=False)
     for told in found.notices:
@@ -192,6 +194,23 @@ def _left(found: Record) -> str:
     assert found.due_at is not None
     hours = (found.due_at - clock.now()).total_seconds() / 3600
     return f"{hours:.0f} hours are left" if hours >= 1 else "less than an hour is left" if hours > 0 else "overdue"
+
+
+def _line(found: Record) -> dict[str, object]:
+    """For a list that people read."""
+    row = found.incident
+    to_do = found.missing() if row.closed_at is None else ()
+    return {
+        "id": str(row.id),
+        "what": row.summary or f"{row.control}: {row.cause}",
+        "state": " ".join(
+            filter(None, (found.state.value, found.assessment.kind if found.assessment is not None else ""))
+        ),
+        "severity": row.severity,
+        "opened": when(row.opened_at),
+        "authority_due": when(found.due_at) if found.due_at is not None else "",
+        "to_do": " ".join(to_do),
+    }
 
 
 def _row(found: Record) -> dict[str, object]:

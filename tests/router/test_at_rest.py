@@ -117,8 +117,8 @@ def test_nothing_is_readable_and_the_search_would_find_it(running: tuple[ValueAP
     email = service.first_run["user"]["email"]
     traffic(service, canary, agent)
     needles = [canary, agent, email, service.first_run["user"]["password"]]
-    shown = [mail["id"] for mail in json.loads(service.cli("outbox", "list", "--json").stdout)]
-    assert "@" in service.cli("outbox", "show", shown[0], "--json").stdout  # an opening by staff: recorded, sealed
+    shown = [mail["id"] for mail in json.loads(service.run("outbox", "list", "--json").stdout)]
+    assert "@" in service.run("outbox", "show", shown[0], "--json").stdout  # an opening by staff: recorded, sealed
     if "VALUEAPI_REDIS_URL" in service.environment:
         spellings = [form for needle in needles for form in forms(needle)]
         assert not [word for word in redis_words(service) for spelling in spellings if spelling in word]

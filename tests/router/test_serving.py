@@ -31,12 +31,12 @@ def chat(service: ValueAPI, key: str | None = None) -> httpx2.Response:
 
 
 def balance(service: ValueAPI) -> int:
-    listed = json.loads(service.cli("accounts", "list", "--json").stdout)
+    listed = json.loads(service.run("accounts", "list", "--json").stdout)
     return max(int(row["balance_microcredits"]) for row in listed)
 
 
 def workers_of(service: ValueAPI) -> list[int]:
-    told = json.loads(service.cli("doctor", "--json", check=False).stdout)
+    told = json.loads(service.run("doctor", "--json", check=False).stdout)
     return [process for process in told["process_ids"] if process != told["supervisor_process_id"]]
 
 
@@ -81,13 +81,13 @@ def test_workers_share_limits_leases_and_revocations(tmp_path: Path) -> None:
         statuses = list(pool.map(lambda _: chat(service).status_code, range(40)))
     # A minute's worth is twelve; the bucket refills by one in five seconds meanwhile.
     assert 12 <= statuses.count(200) <= 15 and set(statuses) == {200, 429}
-    found = json.loads(service.cli("accounts", "find", service.first_run["user"]["email"], "--json").stdout)
-    listed = json.loads(service.cli("accounts", "api-keys", "list", found["account_id"], "--json").stdout)
-    service.cli("accounts", "api-keys", "revoke", found["account_id"], listed[0]["id"])
+    found = json.loads(service.run("accounts", "find", service.first_run["user"]["email"], "--json").stdout)
+    listed = json.loads(service.run("accounts", "api-keys", "list", found["account_id"], "--json").stdout)
+    service.run("accounts", "api-keys", "revoke", found["account_id"], listed[0]["id"])
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: chat(service).status_code, range(8))) == {401}
     assert service.stop() == 0
-    assert json.loads(service.cli("ledger", "verify", "--json").stdout)["ok"] is True
+    assert json.loads(service.run("ledger", "verify", "--json").stdout)["ok"] is True
 
 
 def test_refused_requests_count_towards_the_limit(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ if os.environ.get("BATTERY"):
         folders = {folder for folder in (home / "run" / "metrics").iterdir() if any(folder.glob("*.db"))}
         assert len(folders) == 2
         # Nothing is written where `doctor` doesn't say so.
-        told = json.loads(first.cli("doctor", "--json").stdout)["writable_folders"]
+        told = json.loads(first.run("doctor", "--json").stdout)["writable_folders"]
         assert {str(folder) for folder, _, files in os.walk(home) if files} <= set(told)
         second.kill()
         third = ValueAPI(home, {"VALUEAPI_WORKERS": "2"}).start()
@@ -148,7 +148,7 @@ def test_an_address_in_use_is_told_before_a_key_is_shown(tmp_path: Path) -> None
 
     service = ValueAPI(tmp_path / "home")
     with socket.create_server(("127.0.0.1", service.port)):
-        refused = service.cli("serve", "--first-run", check=False)
+        refused = service.run("serve", "--first-run", check=False)
     assert refused.returncode == 2 and "VALUEAPI_PORT" in refused.stderr and "sk-va-" not in refused.stdout
     assert not (tmp_path / "home" / "first-run.json").exists()
 
@@ -215,13 +215,13 @@ def test_two_services_share_limits_through_redis(tmp_path: Path, postgres: Postg
             statuses = list(pool.map(lambda n: chat((first, second)[n % 2]).status_code, range(30)))
         assert 10 <= statuses.count(200) <= 13 and set(statuses) == {200, 429}
         assert first.stop() == 0 and second.stop() == 0
-        assert json.loads(first.cli("ledger", "verify", "--json").stdout)["ok"] is True
+        assert json.loads(first.run("ledger", "verify", "--json").stdout)["ok"] is True
 
 
 def test_every_process_is_listed_and_the_supervisor_is_named(tmp_path: Path) -> None:
     service = ValueAPI(tmp_path / "home", {"VALUEAPI_WORKERS": "2"}).start()
     assert service.process is not None
-    told = json.loads(service.cli("doctor", "--json").stdout)
+    told = json.loads(service.run("doctor", "--json").stdout)
     of_service = {int(line) for line in pgrep(service.process.pid)}
     assert told["supervisor_process_id"] == service.process.pid
     assert set(told["process_ids"]) == of_service and len(of_service) == 3
@@ -234,7 +234,7 @@ def test_every_process_is_listed_and_the_supervisor_is_named(tmp_path: Path) -> 
     assert service.stop() == 0
     service.environment["VALUEAPI_WORKERS"] = "1"
     service.start()
-    told = json.loads(service.cli("doctor", "--json").stdout)
+    told = json.loads(service.run("doctor", "--json").stdout)
     assert told["process_ids"] == [service.process.pid] and told["supervisor_process_id"] is None
     assert service.stop() == 0
 
@@ -311,25 +311,25 @@ def test_production_refuses_first_passwords_the_simulator_and_insecure_upstreams
     service = ValueAPI(tmp_path / "home").start()
     service.stop()
     service.environment["VALUEAPI_MODE"] = "production"
-    refused = service.cli("serve", check=False)
+    refused = service.run("serve", check=False)
     assert refused.returncode == 2 and "first password" in refused.stderr
-    service.cli("accounts", "remove-first-run")
+    service.run("accounts", "remove-first-run")
     file = tmp_path / "providers.yaml"
     from tests.services import providers
 
     providers.write(file, "http://127.0.0.1:9")
     service.environment["VALUEAPI_PROVIDERS"] = str(file)
-    refused = service.cli("serve", check=False)
+    refused = service.run("serve", check=False)
     assert refused.returncode != 0 and "VALUEAPI_ALLOW_INSECURE_UPSTREAMS" in refused.stderr
     service.environment["VALUEAPI_SIMULATOR"] = "on"
-    refused = service.cli("serve", check=False)
+    refused = service.run("serve", check=False)
     assert refused.returncode == 2 and "contradicts" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["VALUEAPI_UNHEARD_OF", "VALUEAPI_PORT"])
 def test_a_bad_setting_stops_start_up_with_its_name(tmp_path: Path, name: str) -> None:
     service = ValueAPI(tmp_path / "home", {name: "s3cret"})
-    refused = service.cli("serve", check=False)
+    refused = service.run("serve", check=False)
     assert refused.returncode == 2 and name in refused.stderr and "s3cret" not in refused.stderr
     assert "Traceback" not in refused.stderr
 

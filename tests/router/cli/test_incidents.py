@@ -1,0 +1,128 @@
+"""`valueapi incidents` from the first report to the register, beside the running service, and what the service does of itself."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.services.valueapi import ValueAPI
+
+HIGH = ("--as", "personal-data-breach", "--by", "privacy_officer", "--risk", "high", "--nature", "confidentiality")
+SUMMARY = "A debug log kept addresses for two days."
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValueAPI]:
+    running = ValueAPI(tmp_path_factory.mktemp("incidents") / "home").start()
+    yield running
+    running.stop()
+
+
+def reported(service: ValueAPI, severity: str = "high") -> str:
+    made = service.run("incidents", "open", "--summary", SUMMARY, "--severity", severity, "--by", "operator", "--json")
+    return str(json.loads(made.stdout)["id"])
+
+
+def told(service: ValueAPI, *arguments: str) -> Any:
+    return json.loads(service.run("incidents", *arguments, "--json").stdout)
+
+
+def refused(service: ValueAPI, *arguments: str, code: int = 1) -> str:
+    done = service.run("incidents", *arguments, check=False)
+    assert done.returncode == code and "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+def mails(service: ValueAPI, template: str) -> list[str]:
+    listed = json.loads(service.run("outbox", "list", "--json").stdout)
+    return [mail["id"] for mail in listed if mail["template"] == template]
+
+
+def test_a_breach_goes_from_its_report_to_the_register(service: ValueAPI, tmp_path: Path) -> None:
+    incident = reported(service)
+    assert incident in service.run("incidents", "list", "--open").stdout
+    said = service.run(
+        "incidents", "assess", incident, *HIGH, "--data-category", "user.contact.email", "--subjects", "2"
+    ).stdout
+    assert "72 hours are left" in said and said.count("To do:") == 4
+    assert "Art. 33(3)(c)" in refused(service, "close", incident, "--by", "legal", "--reason", "x")
+    # Whom it concerns: by address, by account, from a file; somebody unknown puts nobody on the list.
+    user, legal = (service.first_run[who]["email"] for who in ("user", "legal"))
+    assert "Number 2" in refused(service, "affected", incident, user, "nobody@example.org")
+    assert told(service, "affected", incident) == []
+    (tmp_path / "who").write_text(f"{user}\n\n{legal}\n")
+    assert "2 put on the list" in service.run("incidents", "affected", incident, "--file", str(tmp_path / "who")).stdout
+    listed = told(service, "affected", incident)
+    assert [row["told"] for row in listed] == [None, None] and "@" not in json.dumps(listed)
+    # Nobody is told with gaps; the draft shows them.
+    assert "consequences, measures aren't known" in refused(service, "send", incident, "--by", "legal", "--yes")
+    assert told(service, "draft", incident, "--to", "subjects")["not_known"] == ["consequences", "measures", "records"]
+    text = ("--consequences", "Unwanted mail.", "--measures", "The log was removed.")
+    service.run("incidents", "assess", incident, *HIGH[:4], *text)
+    assert (
+        "Tell 2 people?" in service.run("incidents", "send", incident, "--by", "legal", given="n\n", check=False).stdout
+    )
+    assert mails(service, "breach") == []
+    assert "2 notices queued" in service.run("incidents", "send", incident, "--by", "legal", "--yes").stdout
+    assert "Nobody on the list waits" in refused(service, "send", incident, "--by", "legal", "--yes")
+    sent = [service.run("outbox", "show", mail).stdout for mail in mails(service, "breach")]
+    assert len(sent) == 2 and all(SUMMARY in mail and "privacy@valueapi.ai" in mail for mail in sent)
+    service.run("incidents", "notified", incident, "--to", "authority", "--by", "legal", "--reference", "AZ 1/26")
+    service.run("incidents", "close", incident, "--by", "legal", "--reason", "Everybody was told.")
+    [row] = [row for row in told(service, "register") if row["id"] == incident]
+    assert (row["state"], row["people_told"], row["to_do"]) == ("closed", 2, [])
+    assert {(notice["to"], notice["given"]) for notice in row["notices"]} == {("subjects", True), ("authority", True)}
+    shown = service.run("incidents", "show", incident).stdout
+    assert "authority told AZ 1/26" in shown and "To do" not in shown
+    types = [entry["type"] for entry in json.loads(service.run("audit", "log", "--json").stdout)]
+    assert types.count("incident:notice:recorded") >= 2 and "incident:record:closed" in types
+
+
+def test_why_somebody_is_not_told_stands_in_the_record(service: ValueAPI) -> None:
+    incident = reported(service, "low")
+    service.run("incidents", "assess", incident, *HIGH[:4], "--risk", "unlikely", "--nature", "availability")
+    why = ("--to", "authority", "--because", "All of it was sealed.", "--by", "legal")
+    assert "Give 33(1)" in refused(service, "not-notified", incident, *why, "--ground", "34(3)(c)").replace(
+        "give", "Give"
+    )
+    service.run("incidents", "not-notified", incident, *why, "--ground", "33(1)")
+    assert "authority not told, Art. 33(1)" in service.run("incidents", "show", incident).stdout
+
+
+def test_what_is_given_wrong_is_said_and_changes_nothing(service: ValueAPI) -> None:
+    incident = reported(service, "low")
+    assert "no data category" in refused(service, "assess", incident, *HIGH, "--data-category", "user.shoe")
+    assert "future" in refused(service, "assess", incident, *HIGH, "--aware-at", "2199-01-01")
+    assert "isn't assessed" in refused(service, "draft", incident, "--to", "authority")
+    assert "no such incident" in refused(service, "show", str(uuid4()))
+    assert "can't be read" in refused(service, "affected", incident, "--file", "/nowhere/at/all")
+    assert "Only an operator" in refused(service, "acknowledge", incident, "--by", "user", "--reason", "x", code=2)
+    assert told(service, "show", incident)["state"] == "open"
+
+
+def test_the_service_reminds_who_is_responsible_and_once(service: ValueAPI) -> None:
+    incident = reported(service)
+    for _ in range(2):
+        _run_job(service)
+    reminders = [service.run("outbox", "show", mail).stdout for mail in mails(service, "incident-due")]
+    mine = [mail for mail in reminders if incident in mail]
+    to = {mail.partition("\n")[0] for mail in mine}
+    assert len(mine) == len(to) and f"To: {service.first_run['legal']['email']}" in to
+    assert f"To: {service.first_run['user']['email']}" not in to
+    assert all("An incident waits for assessment" in mail for mail in mine)
+
+
+def _run_job(service: ValueAPI) -> None:
+    def ended() -> str:
+        jobs = json.loads(service.run("jobs", "list", "--json").stdout)
+        return str(next(job["ended_at"] for job in jobs if job["name"] == "incident-reminders"))
+
+    before, until = ended(), time.monotonic() + 60
+    service.run("jobs", "run", "incident-reminders")
+    while ended() == before:
+        assert time.monotonic() < until
+        time.sleep(0.3)
