@@ -11,7 +11,7 @@ _HEAD = """# The control matrix
 Generated from the controls by `make docs`; CI fails when it is stale. A control is a check that enforces or verifies, and says by
 itself what it found: *passed*, *failed*, or *unproven* where there was nothing to look at. Each run is signed as an
 [attestation](attestation.md) is (`valueapi controls show ID --json` has it) and is an entry of the [transparency
-log](transparency-log.md); a failed one opens an incident (`valueapi incidents list`). `valueapi controls list` shows how each ended
+log](transparency-log.md); a failed one opens an [incident](incidents.md). `valueapi controls list` shows how each ended
 the last time, `valueapi controls run ID` runs one now, and `valueapi verify` says of each promise whether it is kept.
 
 """

@@ -34,12 +34,14 @@ class Cause(StrEnum):
 
     FAILED = "failed"  # the control looked, and saw what must not be
     NOT_RUN = "not-run"  # it couldn't look, died, or hasn't run for too long
+    EVENT = "event"  # the event log told of it
     REPORTED = "reported"  # by a person
 
 
 class Incident(Base):
-    """`control`: None where a person reported it. `run_id`: the last run that saw it, at `last_at`; `runs`: how many did;
-    `found`: what the last one saw, by where it was; `acknowledged_runs`: how many were known when it was acknowledged."""
+    """`control`: which, or the event that told of it; None where a person reported it. `run_id`: the last run that saw it;
+    `runs`: how many did, at `last_at` the last; `found`: what the last one saw, by where it was (of events: of all);
+    `acknowledged_runs`: how many were known when it was acknowledged."""
 
     __tablename__ = "incident"
 

@@ -24,10 +24,17 @@ async def open_or_add(
 ) -> Incident:
     """Open an incident in the caller's transaction, or count the run to the one that is open, which then is
     unacknowledged again."""
-    row = await open_one(session, control, cause, lock=True)
+    row = await open_or_count(session, control, severity, cause)
+    row.run_id, row.found = run_id, found
+    return row
+
+
+async def open_or_count(session: AsyncSession, origin: str, severity: Severity, cause: Cause) -> Incident:
+    """The same, for what isn't a control's run. `origin`: the control, or the event that told of it."""
+    row = await open_one(session, origin, cause, lock=True)
     while row is None:
-        row = await _opened(session, control, severity, cause) or await open_one(session, control, cause, lock=True)
-    row.run_id, row.runs, row.found, row.last_at = run_id, row.runs + 1, found, clock.now()
+        row = await _opened(session, origin, severity, cause) or await open_one(session, origin, cause, lock=True)
+    row.runs, row.last_at = row.runs + 1, clock.now()
     return row
 
 

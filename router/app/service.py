@@ -23,6 +23,7 @@ from governance.bodies.probe_run import About
 from governance.bodies.standing import Standing
 from governance.datamap import DataUse, Store, registry
 from governance.evidence import changed_settings, event_log
+from governance.incidents import event_watch
 from governance.jobs import due
 from governance.jobs.leader import leader_of
 from governance.jobs.scheduler import Job, Jobs
@@ -173,6 +174,7 @@ class Service:
         stores.log.check_origin()
         self._start_task(states(Actor.JOB)(stores.log.run)())
         self._start_task(states(Actor.JOB)(event_log.run)(settings.log_folder, stores.data))
+        self._start_task(states(Actor.JOB)(event_watch.run)(settings.log_folder, stores.data))
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

@@ -25,6 +25,7 @@ from router.settings import Settings
 app = typer.Typer()
 IncidentId = Annotated[UUID, typer.Argument(metavar="ID", help="The incident's id.")]
 By = Annotated[Role, typer.Option(help="The role that says so.")]
+MOMENTS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 To = Annotated[Told, typer.Option("--to", help="Who is told.")]
 
 
@@ -51,7 +52,9 @@ def notified(
     incident_id: IncidentId,
     to: To,
     by: By,
-    at: Annotated[datetime | None, typer.Option(help="When they were told, UTC; now, if not given.")] = None,
+    at: Annotated[
+        datetime | None, typer.Option(formats=MOMENTS, help="When they were told, UTC; now, if not given.")
+    ] = None,
     reference: Annotated[str, typer.Option(help="The receiver's file number; nothing personal.")] = "",
     account: Annotated[
         UUID | None, typer.Option(help="The customer's account that was told (--to controller).")
@@ -59,8 +62,6 @@ def notified(
     late_because: Annotated[str, typer.Option(help="Why the authority was told after 72 hours (Art. 33(1)).")] = "",
 ) -> None:
     """Record that somebody was told of a breach."""
-    if at is not None and at.tzinfo is not None:
-        raise Rejected("Give the time in UTC.", field="at")
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:

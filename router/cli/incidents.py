@@ -9,7 +9,6 @@ from uuid import UUID
 import typer
 
 from governance import clock
-from governance.errors import Rejected
 from governance.incidents import assessment, opening, record
 from governance.incidents.assessment import Assessment, Kind, Nature, Risk
 from governance.incidents.drafts import when
@@ -117,7 +116,10 @@ def assess(
     by: By,
     severity: Annotated[Severity | None, typer.Option(help="How grave it is.")] = None,
     aware_at: Annotated[
-        datetime | None, typer.Option(help="When you became aware of the breach, UTC; now, if not given.")
+        datetime | None,
+        typer.Option(
+            formats=incident_notices.MOMENTS, help="When you became aware of the breach, UTC; now, if not given."
+        ),
     ] = None,
     nature: Annotated[list[Nature] | None, typer.Option(help="Of a breach: what was lost; repeatable.")] = None,
     risk: Annotated[Risk | None, typer.Option(help="Of a breach: the risk to people.")] = None,
@@ -135,7 +137,7 @@ def assess(
 ) -> None:
     """Say what it is. What isn't given stays as it was assessed before; of a breach the 72 hours of Art. 33(1) begin."""
     known = Assessment(
-        kind, severity, _utc(aware_at), risk, tuple(nature) if nature else None,
+        kind, severity, aware_at.replace(tzinfo=UTC) if aware_at else None, risk, tuple(nature) if nature else None,
         tuple(data_category) if data_category else None, subjects, records, facts, consequences, measures, for_customers,
     )  # fmt: skip
 
@@ -180,14 +182,6 @@ def register(as_json: Json = False) -> None:
         print_json([_whole(each) for each in found])
         return
     table([{"id": str(each.incident.id), "state": each.state.value} | _breach(each) for each in found], False)
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    if at is None:
-        return None
-    if at.tzinfo is not None:
-        raise Rejected("Give the time in UTC.", field="aware_at")
-    return at.replace(tzinfo=UTC)
 
 
 def _left(found: Record) -> str:

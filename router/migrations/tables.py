@@ -10,6 +10,7 @@ import governance.evidence.changed_settings
 import governance.evidence.pending
 import governance.incidents.affected
 import governance.incidents.assessment
+import governance.incidents.event_watch
 import governance.incidents.notice
 import governance.incidents.opening
 import governance.jobs.due

@@ -154,6 +154,13 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "incident_event_state",
+        sa.Column("log", sa.String(length=64), nullable=False),
+        sa.Column("segment", sa.String(length=64), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("log", name=op.f("pk_incident_event_state")),
+    )
+    op.create_table(
         "lease",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
@@ -547,6 +554,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
     op.drop_table("lease")
+    op.drop_table("incident_event_state")
     with op.batch_alter_table("incident", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_incident_open", sqlite_where=sa.text("closed_at IS NULL"), postgresql_where=sa.text("closed_at IS NULL")
