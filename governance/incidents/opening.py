@@ -16,7 +16,7 @@ from governance.evidence.entry import EntryType
 from governance.ids import uuid7
 from governance.incidents.incident import Cause, Incident, Severity, plain
 
-_CONTROL = "control"
+_OURSELVES = "service"
 
 
 async def open_or_add(
@@ -97,7 +97,7 @@ async def listed(db: Database, *, limit: int = 100) -> Sequence[Incident]:
 
 async def _opened(session: AsyncSession, control: str, severity: Severity, cause: Cause) -> Incident | None:
     """None where another transaction was first."""
-    row = _row(control, severity, cause, _CONTROL, "")
+    row = _row(control, severity, cause, _OURSELVES, "")
     try:
         async with session.begin_nested():
             session.add(row)

@@ -192,18 +192,24 @@ async def test_a_leak_closes_the_gateway_until_somebody_answers_for_it(service: 
     after, small = await service.probe()
     assert after.verdict == "clean" and 200 in small.statuses
     assert service.chat().status_code == 503
-    [incident] = await service.command("incidents", "list", "--json")
+    [incident] = await leaks(service)
     assert incident["last_run"] == str(row.id) and incident["runs"] == 1
     answered = "incidents", "acknowledge", incident["id"], "--by", "operator", "--reason", "debug log turned off"
     await service.command(*answered)
     service.soon(lambda a: (a.status_code, a.headers["x-valueapi-stored"]) == (200, "none"))
-    [incident] = await service.command("incidents", "list", "--json")
+    [incident] = await leaks(service)
     assert (
         incident["acknowledged_by"] == "operator"
         and incident["state"] == "open"
         and incident["reason"] == "debug log turned off"
     )
     await service.command(*answered, code=1)  # once
+
+
+async def leaks(service: Probed) -> list[dict[str, object]]:
+    """Incidents of the probe: the watch over writes sees the debug log too, a minute later."""
+    listed = await service.command("incidents", "list", "--json")
+    return [row for row in listed if row["control"] == "bodies-not-stored"]
 
 
 async def test_a_closed_service_comes_up_closed_and_its_job_probes_it(service: Probed) -> None:
@@ -229,10 +235,10 @@ async def test_a_closed_service_comes_up_closed_and_its_job_probes_it(service: P
     while service.ready().json()["controls"]["bodies-not-stored"]["last_verdict"] != "clean":
         assert time.monotonic() < until + 60
         time.sleep(0.2)
-    incident, *_ = await service.command("incidents", "list", "--json")  # the newest; another test may have had one
+    [incident] = await leaks(service)
     await service.command("incidents", "acknowledge", incident["id"], "--by", "operator", "--reason", "mended")
     service.soon(lambda a: (a.status_code, a.headers["x-valueapi-stored"]) == (200, "none"))
-    [job] = await service.command("jobs", "list", "--json")
+    [job] = [row for row in await service.command("jobs", "list", "--json") if row["name"] == "self-probe"]
     assert (job["outcome"], job["failures"]) == ("done", 0)
     told = httpx2.get(service.url + "/v1/privacy/attestation").text
     predicate = verified(told, httpx2.get(service.url + "/.well-known/jwks.json").json())["predicate"]
