@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, event
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
 from governance.datamap import DataUse
@@ -81,6 +83,16 @@ class Database:
 
     async def aclose(self) -> None:
         await self.engine.dispose()
+
+
+async def add_once(session: AsyncSession, row: DeclarativeBase) -> bool:
+    """Add a row that another process may be adding at this moment; False where it was first, and nothing is added."""
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

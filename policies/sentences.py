@@ -7,11 +7,12 @@ sentences, an item of two sentences is two. The title line, which repeats the fr
 
 import re
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from governance.errors import ConfigurationError
 
-_FRONT_MATTER: Final = re.compile(r"\A---\n(?P<fields>.*?)\n---\n", re.DOTALL)
+FRONT_MATTER: Final = re.compile(r"\A---\n(?P<fields>.*?)\n---\n", re.DOTALL)
 _TITLE: Final = re.compile(r"^title: *[\"']?(.+?)[\"']? *$", re.MULTILINE)
 _MARKDOWN_HEADING: Final = re.compile(r"#{1,6} +(?:(?P<number>\d+(?:\.\d+)*)\.? +)?(?P<title>.+?)(?: +#+)?")
 _NUMBERED_HEADING: Final = re.compile(r"(?P<number>\d+(?:\.\d+)*)\.? +(?P<title>[^\W\d_].*[^.!?:;,])")
@@ -34,27 +35,39 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, or an item of a list."""
+
+    item: bool
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One section; the one before the first heading has the number 0 and no title."""
 
     number: str
     title: str
-    sentences: tuple[Sentence, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def sentences(self) -> tuple[Sentence, ...]:
+        return tuple(sentence for block in self.blocks for sentence in block.sentences)
 
 
 def sections(text: str) -> tuple[Section, ...]:
     """The sections of a policy's text, with or without front matter. Raises ConfigurationError where two have one number."""
     text = text.replace("\r\n", "\n")
-    matter = _FRONT_MATTER.match(text)
+    matter = FRONT_MATTER.match(text)
     title = found[1] if matter and (found := _TITLE.search(matter["fields"])) else None
-    number, heading, blocks = "0", "", list[str]()
+    number, heading, blocks = "0", "", list[tuple[str, bool]]()
     done: list[Section] = []
-    for place, block in enumerate(_blocks(text[matter.end() :] if matter else text)):
+    for place, (block, item) in enumerate(_blocks(text[matter.end() :] if matter else text)):
         head = _MARKDOWN_HEADING.fullmatch(block) or _NUMBERED_HEADING.fullmatch(block)
         if place == 0 and title is not None and block.lstrip("# ") == title:
             continue
         if head is None:
-            blocks.append(block)
+            blocks.append((block, item))
             continue
         done.append(_section(number, heading, blocks))
         number, heading, blocks = head["number"] or str(len(done)), head["title"], []
@@ -62,12 +75,12 @@ def sections(text: str) -> tuple[Section, ...]:
     numbers = [each.number for each in done]
     if twice := [each for each in numbers if numbers.count(each) > 1]:
         raise ConfigurationError(f"The policy's text has two sections {twice[0]}.")
-    return tuple(each for each in done if each.title or each.sentences)
+    return tuple(each for each in done if each.title or each.blocks)
 
 
-def _blocks(text: str) -> list[str]:
-    """Paragraphs, headings and list items, each on one line, without its bullet."""
-    blocks: list[str] = []
+def _blocks(text: str) -> list[tuple[str, bool]]:
+    """Paragraphs, headings and list items, each on one line, without its bullet; and whether it is an item."""
+    blocks: list[tuple[str, bool]] = []
     fresh = True
     lines = text.split("\n")
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
@@ -77,19 +90,23 @@ def _blocks(text: str) -> list[str]:
         if not line.strip():
             fresh = True
         elif _MARKDOWN_HEADING.fullmatch(line) or (alone and _NUMBERED_HEADING.fullmatch(line.strip())):
-            blocks.append(line.strip())
+            blocks.append((line.strip(), False))
             fresh = True
         elif item or fresh:
-            blocks.append(" ".join(line[item.end() if item else 0 :].split()))
+            blocks.append((" ".join(line[item.end() if item else 0 :].split()), item is not None))
             fresh = False
         else:
-            blocks[-1] += " " + " ".join(line.split())
+            begun, is_item = blocks[-1]
+            blocks[-1] = (f"{begun} {' '.join(line.split())}", is_item)
     return blocks
 
 
-def _section(number: str, title: str, blocks: list[str]) -> Section:
-    texts = [text for block in blocks for text in split(block)]
-    return Section(number, title, tuple(Sentence(f"{number}.{place}", text) for place, text in enumerate(texts, 1)))
+def _section(number: str, title: str, blocks: list[tuple[str, bool]]) -> Section:
+    place = count(1)
+    made = (
+        Block(item, tuple(Sentence(f"{number}.{next(place)}", text) for text in split(block))) for block, item in blocks
+    )
+    return Section(number, title, tuple(each for each in made if each.sentences))
 
 
 def split(block: str) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from policies.version import SERIES
+
 
 class Dialect(StrEnum):
     """The wire a caller or an upstream speaks."""
@@ -109,7 +111,7 @@ class Path:
         return self.template.format(**values)
 
 
-def paths(group: type) -> list[Path]:
+def paths(group: object) -> list[Path]:
     """All that a group below names, in its order."""
     return [value for value in vars(group).values() if isinstance(value, Path)]
 
@@ -280,6 +282,9 @@ class Service:
         {"GET, HEAD": "What the newest probe of bodies at rest saw: an in-toto statement, signed, in a DSSE envelope."},
     )
     JWKS = Path("/.well-known/jwks.json", {"GET, HEAD": "The public keys of attestations, old ones too, as a JWK set."})
+    GPC = Path(
+        "/.well-known/gpc.json", {"GET, HEAD": "That Global Privacy Control is honoured (W3C draft, section 3.3)."}
+    )
     METRICS = Path(
         "/metrics",
         {
@@ -305,6 +310,35 @@ class Transparency:
         {"GET, HEAD": "Hash tiles `<L>/<N>[.p/<W>]` and entry bundles `entries/<N>[.p/<W>]`; they never change."},
     )
 
+
+@dataclass(frozen=True)
+class DocumentPages:
+    """A series of a policy's versions, for anybody; each version keeps its address for good."""
+
+    IN_FORCE: Path
+    HISTORY: Path
+    FEED: Path
+    VERSION: Path
+    CHANGES: Path
+
+
+def _pages(series: str, what: str) -> DocumentPages:
+    base = f"/{series}"
+    return DocumentPages(
+        Path(base, {"GET, HEAD": f"The {what} in force."}),
+        Path(f"{base}/history", {"GET, HEAD": f"Every version of the {what}, with its digest."}),
+        Path(f"{base}/feed.atom", {"GET, HEAD": f"Versions of the {what} as an Atom feed (RFC 4287)."}),
+        Path(
+            f"{base}/{{version}}", {"GET, HEAD": f"That version of the {what}; each sentence has an anchor, as `#2.5`."}
+        ),
+        Path(
+            f"{base}/{{version}}/changes/{{since}}",
+            {"GET, HEAD": "What changed since an earlier version, as a redline."},
+        ),
+    )
+
+
+DOCUMENTS: dict[str, DocumentPages] = {series: _pages(series, title.lower()) for series, title in SERIES.items()}
 
 _RESPONSES, _CHAT = GATEWAY_PATHS[Endpoint.RESPONSES], GATEWAY_PATHS[Endpoint.CHAT]
 

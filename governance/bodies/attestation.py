@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped
 
 from governance import clock
 from governance.datamap import Base, DataUse, impersonal
-from governance.db import Database, UtcDateTime
+from governance.db import Database, UtcDateTime, add_once
 from governance.errors import SealBroken
 from governance.vault.keys import KeyStore
 
@@ -88,7 +88,8 @@ async def signer(db: Database, keys: KeyStore) -> Signer:
     made = await checker(keys)
     async with db.transaction(DataUse.SECURITY) as session:
         if await session.get(AttestationKey, made.id) is None:
-            session.add(AttestationKey(id=made.id, public=made.public, first_used_at=clock.now()))
+            # All workers of a first start come here at once.
+            await add_once(session, AttestationKey(id=made.id, public=made.public, first_used_at=clock.now()))
     return made
 
 

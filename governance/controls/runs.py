@@ -17,11 +17,11 @@ from governance import clock, events
 from governance.bodies.attestation import Signer, statement
 from governance.controls.control import Control, ControlResult, Outcome
 from governance.controls.registry import Registry
-from governance.datamap import Base, DataUse, impersonal
+from governance.datamap import Base, DataUse, Store, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import SealBroken, ValueAPIError
 from governance.evidence import pending
-from governance.evidence.entry import EntryType
+from governance.evidence.entry import Entry, EntryType
 from governance.ids import uuid7
 from governance.incidents import opening
 from governance.incidents.incident import Cause
@@ -29,6 +29,7 @@ from governance.period import Period
 
 PREDICATE_TYPE: Final = "https://valueapi.ai/attestation/control-run/v1"
 _LISTED: Final = 50
+_ENTRIES: Final = 50_000  # of the log, that are held against the rows: weeks of a busy service
 _FORGED: Final = "The record of the run isn't what this service signed."
 _DIED: Final = "The run ended without a result: its process died or was stopped."
 _STALE: Final = "It hasn't run for longer than its passes are good for"
@@ -129,6 +130,20 @@ class Runs:
         async with self._db.session(DataUse.SECURITY) as session:
             return {row.control: self._read(row) for row in await session.scalars(query)}
 
+    async def judged(self) -> dict[str, Run]:
+        """`latest`, held against the log: a control whose newest run there has no row any more has failed, since whoever
+        removed it may have removed what it found. Looks at the log's last entries."""
+        entries: dict[str, Entry] = {}
+        for _, entry in await pending.newest(Store.DATA, self._db, _ENTRIES):
+            if entry.type is EntryType.CONTROL_RUN:
+                entries.setdefault(entry.detail["control"], entry)
+        ids = [entry.id for entry in entries.values()]
+        async with self._db.session(DataUse.SECURITY) as session:
+            there = set(await session.scalars(select(ControlRun.entry_id).where(ControlRun.entry_id.in_(ids))))
+        runs = await self.latest()  # last: what ends meanwhile is among them
+        gone = [entry for entry in entries.values() if entry.id not in there]
+        return runs | {entry.detail["control"]: _removed(entry) for entry in gone}
+
     async def history(self, control_id: str, *, limit: int = 20) -> list[Run]:
         """A control's last runs that ended, the newest first."""
         query = select(ControlRun).where(ControlRun.control == control_id, ControlRun.ended_at.is_not(None))
@@ -194,6 +209,13 @@ class Runs:
             return self._signer.opened(row.attestation) == statement(row.code, _predicate(row), PREDICATE_TYPE)
         except SealBroken:
             return False
+
+
+def _removed(entry: Entry) -> Run:
+    why = f"The log has a run of {entry.time:%Y-%m-%d %H:%M} UTC, and its record was removed from the store."
+    return Run(
+        entry.id, entry.detail["control"], Outcome.FAILED, entry.time, entry.detail["examined"], (why,), 1, "", entry.id
+    )
 
 
 async def _result(control: Control) -> ControlResult:

@@ -51,6 +51,7 @@ class EntryType(StrEnum):
     EVENTS_RECORDED = "events:log:recorded"
     STORE_RESTORED = "backup:store:restored"
     LOG_RESTORED = "evidence:log:restored"
+    LOG_REBUILT = "evidence:log:rebuilt"
 
 
 def _column(value: Any) -> Any:
@@ -107,6 +108,7 @@ FIELDS: dict[EntryType, dict[str, Field]] = {
     EntryType.SETTING_CHANGED: {"setting": named("setting")},
     EntryType.EVENTS_RECORDED: {"first": digest, "bytes": count, "digest": digest},
     EntryType.STORE_RESTORED: {"store": one_of(Store), "backup": digest},
+    EntryType.LOG_REBUILT: {"start": count, "end": count},
     EntryType.LOG_RESTORED: {"store": one_of(Store), "known": count, "found": count, "lost": ranges},
 }
 """Every field of a type must be given, and no other."""

@@ -46,18 +46,18 @@ class Log:
 
     def __init__(self, folder: Path, data: Database, keys: KeyStore, origin: str | None = None) -> None:
         self.folder = LogFolder(folder)
-        self._stores = {Store.DATA: data, Store.KEYS: keys.db}
-        self._keys = keys
-        self._origin = origin
+        self.stores = {Store.DATA: data, Store.KEYS: keys.db}
+        self.keys = keys
+        self.origin = origin
 
     def check_origin(self) -> None:
         """Raises ConfigurationError where the setting names another origin than the log was begun with."""
         begun = self.folder.origin
-        if self._origin is not None and begun is not None and self._origin != begun:
+        if self.origin is not None and begun is not None and self.origin != begun:
             raise ConfigurationError(
                 f"VALUEAPI_LOG_ORIGIN differs from {begun!r}, which the transparency log was begun with: an origin is for ever."
             )
-        if self._origin is not None and not note.is_name(self._origin):
+        if self.origin is not None and not note.is_name(self.origin):
             raise ConfigurationError("VALUEAPI_LOG_ORIGIN is an address without scheme, blanks or plus signs.")
 
     async def run(self) -> None:
@@ -92,7 +92,7 @@ class Log:
                     await self._after_restore()
                     batch = await self._stage()
                 if batch is None:
-                    return Round(appended, self._size())
+                    return Round(appended, self.size())
                 await self._finish(batch)
                 appended += len(batch.rows)
 
@@ -100,41 +100,43 @@ class Log:
 
     async def _begin(self) -> None:
         """The folder first, then the stores: a crash between leaves a folder that the stores take over."""
-        known = {store: await self._log_id(store) for store in self._stores}
+        known = {store: await self._log_id(store) for store in self.stores}
         ids = {each for each in known.values() if each is not None}
         here = self.folder.log_id
         if here is None and not ids:
             here = uuid4()
             self.check_origin()
-            self.folder.begin(here, self._origin or f"valueapi.invalid/{here}")
+            self.folder.begin(here, self.origin or f"valueapi.invalid/{here}")
         if here is None or ids - {here}:
             raise Conflict(
-                "The transparency log of these stores isn't in this folder: it is on another machine, or was lost."
+                "The transparency log of these stores isn't in this folder: it is on another machine, or was lost "
+                "(`valueapi audit rebuild`)."
             )
         for store, log_id in known.items():
             if log_id is None:
                 row = pending.STATES[store](id=1, log_id=here, size=0)
                 if store is Store.DATA:
                     row.events_first, row.events_bytes = "", 0
-                async with self._stores[store].transaction(DataUse.SECURITY) as session:
+                async with self.stores[store].transaction(DataUse.SECURITY) as session:
                     session.add(row)
 
     async def _log_id(self, store: Store) -> UUID | None:
-        async with self._stores[store].session(DataUse.SECURITY) as session:
+        async with self.stores[store].session(DataUse.SECURITY) as session:
             return await session.scalar(select(pending.STATES[store].log_id))
 
-    def _size(self) -> int:
+    def size(self) -> int:
+        """How many entries the newest checkpoint in the folder is of."""
         latest = self.folder.latest()
         return latest[0].size if latest is not None else 0
 
     # Stage
 
     async def _stage(self) -> Staged | None:
-        waiting = [(entry_id, store, leaf) for store in self._stores for entry_id, leaf in await self._waiting(store)]
+        waiting = [(entry_id, store, leaf) for store in self.stores for entry_id, leaf in await self._waiting(store)]
         if not waiting:
             return None
         rows = tuple((store, entry_id, leaf) for entry_id, store, leaf in sorted(waiting)[:BATCH_MAX])
-        batch = Staged(self._size(), rows)
+        batch = Staged(self.size(), rows)
         # A crash before this: the entries are pending still. After it: they have these positions, and no others.
         await asyncio.to_thread(self.folder.stage, batch)
         return batch
@@ -144,21 +146,22 @@ class Log:
         query = (
             select(table.id, table.salt, table.entry).where(table.position.is_(None)).order_by(table.id).limit(limit)
         )
-        async with self._stores[store].session(DataUse.SECURITY) as session:
+        async with self.stores[store].session(DataUse.SECURITY) as session:
             return [(row.id, commitment(row.salt, row.entry)) for row in await session.execute(query)]
 
     # Apply, publish, mark
 
     async def _finish(self, batch: Staged) -> None:
-        key = Ed25519PrivateKey.from_private_bytes((await self._keys.service_key(KEY)).secret)
-        await asyncio.to_thread(self._publish, batch, key)
-        for store in self._stores:
+        key = Ed25519PrivateKey.from_private_bytes((await self.keys.service_key(KEY)).secret)
+        await asyncio.to_thread(self.publish, batch, key)
+        for store in self.stores:
             # A crash between the two: the batch is still staged, and what is marked already is marked again.
             await self._mark(store, batch)
         await asyncio.to_thread(self.folder.unstage)
         await asyncio.to_thread(self.folder.tiles.prune, batch.first, batch.first + len(batch.rows))
 
-    def _publish(self, batch: Staged, key: Ed25519PrivateKey) -> None:
+    def publish(self, batch: Staged, key: Ed25519PrivateKey) -> None:
+        """Tiles and checkpoint of a batch; may be repeated. The folder's lock is held. Raises Conflict as `advance` does."""
         origin, latest = self.folder.origin, self.folder.latest()
         old = latest[0] if latest is not None else Checkpoint(origin or "", 0, merkle.EMPTY_ROOT)
         end = batch.first + len(batch.rows)
@@ -177,7 +180,7 @@ class Log:
 
     async def _mark(self, store: Store, batch: Staged) -> None:
         table, state = pending.ROWS[store], pending.STATES[store]
-        async with self._stores[store].transaction(DataUse.SECURITY) as session:
+        async with self.stores[store].transaction(DataUse.SECURITY) as session:
             for position, (whose, entry_id, _) in enumerate(batch.rows, batch.first):
                 if whose is store:
                     free = (table.id == entry_id, table.position.is_(None))
@@ -193,12 +196,12 @@ class Log:
 
         Raises Conflict where a store has heard of a larger log than there is: the folder is what is old.
         """
-        size = self._size()
-        known = {store: await self._known(store) for store in self._stores}
+        size = self.size()
+        known = {store: await self._known(store) for store in self.stores}
         if max(known.values()) > size:
             raise Conflict(
                 f"The transparency log ends at {size}, the stores know {max(known.values())} entries of it: its folder was "
-                "put back from an older copy. Put back the newest one; nothing is signed until then."
+                "put back from an older copy. Put back the newest one, or `valueapi audit rebuild`; nothing is signed until then."
             )
         old = [store for store, heard in known.items() if heard < size]
         if not old:
@@ -211,7 +214,7 @@ class Log:
             await self._say(store, known[store], size, [each for each in lost if each >= known[store]])
 
     async def _known(self, store: Store) -> int:
-        async with self._stores[store].session(DataUse.SECURITY) as session:
+        async with self.stores[store].session(DataUse.SECURITY) as session:
             return await session.scalar(select(pending.STATES[store].size)) or 0
 
     def _leaves(self, start: int, size: int) -> list[tuple[int, bytes]]:
@@ -220,10 +223,10 @@ class Log:
     async def _place(self, store: Store, positions: dict[bytes, int]) -> None:
         """Entries that the copy has as pending, and that got their position after it was made."""
         table = pending.ROWS[store]
-        async with self._stores[store].session(DataUse.SECURITY) as session:
+        async with self.stores[store].session(DataUse.SECURITY) as session:
             waiting = select(table.id, table.salt, table.entry).where(table.position.is_(None))
             found = [(row.id, positions.get(commitment(row.salt, row.entry))) for row in await session.execute(waiting)]
-        async with self._stores[store].transaction(DataUse.SECURITY) as session:
+        async with self.stores[store].transaction(DataUse.SECURITY) as session:
             for entry_id, position in found:
                 if position is not None:
                     await session.execute(update(table).where(table.id == entry_id).values(position=position))
@@ -231,7 +234,7 @@ class Log:
     async def _placed(self, start: int) -> set[int]:
         """Positions from `start` on whose entries are in one of the stores."""
         found: set[int] = set()
-        for store, database in self._stores.items():
+        for store, database in self.stores.items():
             position = pending.ROWS[store].position
             async with database.session(DataUse.SECURITY) as session:
                 found.update(await session.scalars(select(position).where(position >= start)))
@@ -241,7 +244,7 @@ class Log:
         """In one transaction of that store, so that it is said once."""
         state = pending.STATES[store]
         parts = list(ranges(lost))
-        async with self._stores[store].transaction(DataUse.SECURITY) as session:
+        async with self.stores[store].transaction(DataUse.SECURITY) as session:
             for at in range(0, max(len(parts), 1), RANGES_MAX):
                 detail = {"store": store, "known": known, "found": size, "lost": parts[at : at + RANGES_MAX]}
                 await pending.record(session, EntryType.LOG_RESTORED, detail=detail)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped
 
 from governance import events
 from governance.datamap import Base, DataUse, impersonal
-from governance.db import Database
+from governance.db import Database, add_once
 from governance.incidents import opening
 from governance.incidents.incident import Cause, Severity
 
@@ -79,8 +79,8 @@ async def take_over(folder: Path, data: Database) -> int:
             row = await session.get(IncidentEventState, log, with_for_update=True)
             if row is None:
                 row = IncidentEventState(log=log, segment="", bytes=0)
-                session.add(row)
-                await session.flush()
+                if not await add_once(session, row):
+                    return taken  # another process is at it
             if (row.segment, row.bytes) != at:
                 return taken  # another process is at it
             row.segment, row.bytes = at = read.segment, read.end

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock, events
 from governance.datamap import DataUse
-from governance.db import Database
+from governance.db import Database, add_once
 from governance.errors import Conflict, NotFound
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
@@ -98,10 +97,7 @@ async def listed(db: Database, *, limit: int = 100) -> Sequence[Incident]:
 async def _opened(session: AsyncSession, control: str, severity: Severity, cause: Cause) -> Incident | None:
     """None where another transaction was first."""
     row = _row(control, severity, cause, _OURSELVES, "")
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
+    if not await add_once(session, row):
         return None
     await _record(session, row)
     return row

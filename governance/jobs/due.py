@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from governance import clock
 from governance.datamap import Base, DataUse, impersonal
-from governance.db import Database, UtcDateTime
+from governance.db import Database, UtcDateTime, add_once
 from governance.errors import NotFound
 
 DONE = "done"
@@ -53,7 +53,8 @@ async def declare(db: Database, first_due: Mapping[str, datetime]) -> None:
         known = set(await session.scalars(select(ScheduledJob.name)))
         for name, due_at in first_due.items():
             if name not in known:
-                session.add(ScheduledJob(name=name, due_at=due_at, failures=0))
+                # All workers of a first start come here at once.
+                await add_once(session, ScheduledJob(name=name, due_at=due_at, failures=0))
         if gone := known - first_due.keys():
             await session.execute(delete(ScheduledJob).where(ScheduledJob.name.in_(gone)))
 

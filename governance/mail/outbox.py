@@ -11,13 +11,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Integer, String, Uuid, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
 from governance import clock, sinks
 from governance.datamap import AtRest, Base, DataUse, LegalBasis, OnErasure, declared
-from governance.db import Database, UtcDateTime
+from governance.db import Database, UtcDateTime, add_once
 from governance.errors import Conflict, NotFound, VaultError
 from governance.ids import uuid7
 from governance.mail.render import render
@@ -157,10 +156,7 @@ async def enqueue(
         idempotency_key=idempotency_key,
     )
     await seal(keys, row, recipient=to, subject_line=subject_line, body=body)
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
+    if not await add_once(session, row):
         # Another transaction was first with the key (or the subject has no row, which the second look doesn't explain).
         earlier = await _with_key(session, idempotency_key, subject_id, template)
         if earlier is None:

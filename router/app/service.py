@@ -32,7 +32,7 @@ from governance.mail.mailgun import MailgunSender
 from governance.period import Period
 from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
-from policies import retention
+from policies import retention, versions
 from router.accounts.directory import KeyDirectory
 from router.app import confinement, controls_process, incident_reminders, mail, probe_process, setup, witnesses
 from router.app.controls_process import CONTROLS
@@ -105,6 +105,7 @@ class Service:
         self._stack.push_async_callback(stores.aclose)
         await confine.record_current()  # events are signed from here on
         await confinement.record_turned_off(settings)
+        await versions.seed(stores.data, versions.shipped())
         await changed_settings.record(stores.data, stores.keys, settings)
         self.catalog = catalog = await self._open_catalog()
         await offered.record(stores.data, catalog)

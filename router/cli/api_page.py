@@ -10,6 +10,7 @@ from router.providers.dialects.anthropic import BETAS
 from router.providers.edits import EDITS
 from router.settings import Settings
 from router.surface import (
+    DOCUMENTS,
     ENDPOINT_DIALECT,
     EXIT_MEANING,
     GATEWAY_PATHS,
@@ -103,6 +104,14 @@ def markdown(command: Any) -> str:
         "| path | what |",
         "|---|---|",
         *_rows(paths(Service)),
+        "",
+        "## Policies and terms",
+        "",
+        "For people, and without a key. A series that has no version in force yet answers 404.",
+        "",
+        "| path | what |",
+        "|---|---|",
+        *(row for pages in DOCUMENTS.values() for row in _rows(paths(pages))),
         "",
         "## Transparency log",
         "",

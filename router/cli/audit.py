@@ -9,7 +9,7 @@ import typer
 
 from governance.datamap import Store
 from governance.errors import Conflict, Rejected
-from governance.evidence import bundle, event_log, folder, pending, verify, witness
+from governance.evidence import bundle, event_log, folder, pending, rebuild, verify, witness
 from governance.evidence.entry import Entry, Opened
 from governance.evidence.folder import LogFolder
 from governance.evidence.note import NoteKey
@@ -181,6 +181,38 @@ async def _advanced(stores: Stores) -> None:
             return
         await asyncio.sleep(_TRY_S)
     raise Conflict("Another process is writing to the transparency log: try again.")
+
+
+@app.command("rebuild")
+@verb()
+def rebuild_(
+    origin: Annotated[
+        str | None, typer.Option(help="What checkpoints of this log name, where its folder is gone and it isn't set.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint that somebody outside has kept: nothing may contradict it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the log's folder again out of the stores' entries, where it was lost or put back from an old copy."""
+    try:
+        known = checkpoint.read_bytes() if checkpoint is not None else None
+    except OSError:
+        raise Rejected("The checkpoint can't be read.", field="checkpoint") from None
+
+    async def make() -> tuple[int, int]:
+        async with opened(Settings.load()) as stores:
+            return await rebuild.rebuild(stores.log, origin, known)
+
+    before, size = asyncio.run(make())
+    if as_json:
+        print_json({"before": before, "size": size, "compared": known is not None})
+        return
+    out.print(f"The log's folder has {size} entries again; {size - before} were written anew.")
+    if known is None:
+        out.print(
+            "Compare its checkpoint with one that somebody outside has kept: `audit rebuild --checkpoint` would have."
+        )
 
 
 @app.command("witness")

@@ -20,7 +20,19 @@ VERBS: Final = {
     "scan": "scan",
 }
 """Each verb's module, in which its function has its name."""
-GROUPS: Final = ("accounts", "keys", "outbox", "ledger", "backup", "jobs", "incidents", "audit", "controls", "promises")
+GROUPS: Final = (
+    "accounts",
+    "keys",
+    "outbox",
+    "ledger",
+    "backup",
+    "jobs",
+    "incidents",
+    "audit",
+    "controls",
+    "promises",
+    "policy",
+)
 """Modules that hold a group of verbs."""
 
 

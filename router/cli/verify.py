@@ -62,7 +62,7 @@ async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> tuple[Re
         if not recorded:
             waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest())
             await controls_run.run(stores, controls, waiting, shown=shown_progress)
-        last = await runs.latest()
+        last = await runs.judged()
         return register, kept.shown(register, controls, last, await attestations.current(stores.data)), last
 
 

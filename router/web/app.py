@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from router.accounts.api_key import ApiKeys
 from router.surface import Service
-from router.web import account_api, account_shapes, openapi, portal, problems, service, transparency
+from router.web import account_api, account_shapes, documents, openapi, portal, problems, service, transparency
 from router.web.context import WebContext
 from router.web.shell import Shell
 
@@ -38,6 +38,7 @@ def create_routes() -> FastAPI:
     app.include_router(portal.router)
     app.include_router(service.router)
     app.include_router(transparency.router)
+    app.include_router(documents.router)
     problems.install(app, account_shapes.BODIES, account_api.PARAMETERS)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

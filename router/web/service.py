@@ -20,6 +20,7 @@ from router.web.context import client_address, forwarded_for, web
 from router.web.mount import mount
 
 router = APIRouter(include_in_schema=False)
+_GPC_SINCE = "2026-11-26"
 _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0b5d5b"/>'
     '<path d="M8 9l8 15 8-15" fill="none" stroke="#fff" stroke-width="3.5" stroke-linecap="round" '
@@ -53,6 +54,12 @@ async def static_stylesheet() -> Response:
 @mount(router, Service.FAVICON, "GET, HEAD")
 async def static_icon() -> Response:
     return Response(_ICON, media_type="image/svg+xml", headers={"cache-control": "public, max-age=86400"})
+
+
+@mount(router, Service.GPC, "GET, HEAD")
+async def gpc() -> Response:
+    # Nothing is sold or shared for advertising, with the signal or without.
+    return JSONResponse({"gpc": True, "lastUpdate": _GPC_SINCE})
 
 
 @mount(router, Service.HEALTHZ, "GET, HEAD")

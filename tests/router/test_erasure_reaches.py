@@ -73,7 +73,7 @@ def settings(service: ValueAPI, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def erase(service: ValueAPI, monkeypatch: pytest.MonkeyPatch) -> UUID:
     """Another process of the home destroys the key of the first user, as the command that erases will."""
-    listed = json.loads(service.run("accounts", "list", "--json").stdout)
+    listed = json.loads(service.cli("accounts", "list", "--json").stdout)
     email = service.first_run["user"]["email"]
 
     async def run() -> UUID:
@@ -104,22 +104,22 @@ if os.environ.get("BATTERY"):  # `test_a_drill` has the most of it
     ) -> None:
         assert ask(service, service.key) == 200
         for store in ("data", "keys"):
-            service.run("backup", "create", "--store", store, "--out", str(tmp_path / store))
+            service.cli("backup", "create", "--store", store, "--out", str(tmp_path / store))
         subject_id = erase(service, monkeypatch)
         gone = next(
-            row for row in json.loads(service.run("keys", "destroyed", "--json").stdout) if row["kind"] == "subject"
+            row for row in json.loads(service.cli("keys", "destroyed", "--json").stdout) if row["kind"] == "subject"
         )
         assert gone["in_key_backups_until"] and gone["address_confirmable_until"]
         assert gone["real_from"] is None  # a key file promises no time
         assert gone["limit"].startswith("Not yet") != service.keys_url.startswith("sqlite")
         service.stop()
-        service.run("backup", "restore", str(tmp_path / "keys"), "--store", "keys")
+        service.cli("backup", "restore", str(tmp_path / "keys"), "--store", "keys")
         # The command itself undoes what it brought back: no other could use a revived key.
         assert "vault:restore:found" in (service.home / "log" / "events.jsonl").read_text()
         service.start()
         assert {ask(service, service.key) for _ in range(4)} == {401}
         assert signs_in(service, "operator") and not signs_in(service, "user")
-        told = service.run("erase-check", "--backup", str(tmp_path / "data"), "--subject", str(subject_id), "--json")
+        told = service.cli("erase-check", "--backup", str(tmp_path / "data"), "--subject", str(subject_id), "--json")
         findings = json.loads(told.stdout)
         assert findings["ok"] and sum(finding["of_erased"] for finding in findings["findings"]) > 0
 
@@ -163,8 +163,8 @@ def test_a_drill(service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     home = settings(service, monkeypatch)
     with destroying(home):
         for store in ("data", "keys"):
-            service.run("backup", "create", "--store", store, "--out", str(tmp_path / store))
-    service.run("keys", "rotate", "subjects")
+            service.cli("backup", "create", "--store", store, "--out", str(tmp_path / store))
+    service.cli("keys", "rotate", "subjects")
     subject_id = erase(service, monkeypatch)
 
     async def wait() -> None:
@@ -173,11 +173,11 @@ def test_a_drill(service: ValueAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     asyncio.run(wait())
     service.stop()
-    refused = service.run("backup", "restore", str(tmp_path / "keys"), "--store", "keys", check=False)
+    refused = service.cli("backup", "restore", str(tmp_path / "keys"), "--store", "keys", check=False)
     assert refused.returncode == 1 and "newer than the backup" in refused.stderr
     for store in ("keys", "data"):
-        service.run("backup", "restore", str(tmp_path / store), "--store", store, "--force")
-    assert json.loads(service.run("accounts", "list", "--json").stdout)
+        service.cli("backup", "restore", str(tmp_path / store), "--store", store, "--force")
+    assert json.loads(service.cli("accounts", "list", "--json").stdout)
     service.start()
     assert ask(service, service.key) == 401
     assert signs_in(service, "operator") and not signs_in(service, "user")

@@ -225,6 +225,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host", name=op.f("pk_outbound_host")),
     )
     op.create_table(
+        "policy_version",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("series", sa.String(length=20), nullable=False),
+        sa.Column("version", sa.String(length=20), nullable=False),
+        sa.Column("title", sa.String(length=100), nullable=False),
+        sa.Column("effective_on", sa.Date(), nullable=False),
+        sa.Column("material", sa.Boolean(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_by", sa.String(length=20), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_version")),
+        sa.UniqueConstraint("series", "version", name=op.f("uq_policy_version_series_version")),
+    )
+    op.create_table(
         "probe_run",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("verdict", sa.String(length=8), nullable=False),
@@ -453,6 +469,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_person_account_id"), ["account_id"], unique=False)
 
     op.create_table(
+        "policy_file",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["version_id"], ["policy_version.id"], name=op.f("fk_policy_file_version_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_file")),
+        sa.UniqueConstraint("version_id", "name", name=op.f("uq_policy_file_version_id_name")),
+    )
+    op.create_table(
         "posting",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("entry_id", sa.Uuid(), nullable=False),
@@ -497,6 +523,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_posting_entry_id"))
 
     op.drop_table("posting")
+    op.drop_table("policy_file")
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_person_account_id"))
 
@@ -540,6 +567,7 @@ def downgrade() -> None:
     op.drop_table("scheduled_job")
     op.drop_table("promise_binding")
     op.drop_table("probe_run")
+    op.drop_table("policy_version")
     op.drop_table("outbound_host")
     op.drop_table("opening_count")
     op.drop_table("offer")

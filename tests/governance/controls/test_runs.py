@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from governance.bodies import attestation
 from governance.controls import due
@@ -176,6 +176,31 @@ async def test_a_control_that_nothing_runs_any_more_opens_one_incident(
         await kept.open_stale(registry)
     [incident] = await opening.listed(data)
     assert incident.control == "made" and "hasn't run" in incident.found[0]
+
+
+async def test_a_run_that_was_removed_beside_its_entry_is_a_failure(kept: Runs, data: Database) -> None:
+    registry = Registry([Made(PASSED), Other(PASSED)])
+    for control in registry:
+        await kept.run(control, CODE)
+    failing = Made(FAILED)
+    Registry([failing])
+    bad = await kept.run(failing, CODE)
+    assert {name: run.outcome for name, run in (await kept.judged()).items()} == {
+        "made": Outcome.FAILED, "other": Outcome.PASSED,
+    }  # fmt: skip
+    async with data.transaction(DataUse.SECURITY) as session:
+        await session.execute(delete(ControlRun).where(ControlRun.id == bad.id))
+    assert (await kept.latest())["made"].outcome is Outcome.PASSED  # the older one would stand again
+    found = (await kept.judged())["made"]
+    assert found.outcome is Outcome.FAILED and "removed" in found.failures[0] and found.evidence_id == bad.evidence_id
+    async with data.transaction(DataUse.SECURITY) as session:
+        await session.execute(delete(ControlRun))
+    assert {name: run.outcome for name, run in (await kept.judged()).items()} == dict.fromkeys(
+        ("made", "other"), Outcome.FAILED
+    )
+    # A run that follows answers for itself.
+    await kept.run(failing, CODE)
+    assert "removed" not in (await kept.judged())["made"].failures[0]
 
 
 async def test_the_newest_runs_of_a_control_come_first(kept: Runs, data: Database) -> None:
