@@ -23,7 +23,7 @@ from governance.controls.undeclared_personal_data import UndeclaredPersonalData
 from governance.datamap import Store
 from governance.errors import Conflict
 from governance.period import Period
-from policies import collection, recipients, retention
+from policies import collection, recipients, retention, version
 from router.app import hosts, links, rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
 from router.app.stores import Stores
@@ -32,6 +32,7 @@ from router.controls.charges_match_usage import ChargesMatchUsage
 from router.controls.collection_as_stated import CollectionAsStated
 from router.controls.ledger_balanced import LedgerBalanced
 from router.controls.passwords_hashed import PasswordsHashed
+from router.controls.policy_current import PolicyCurrent
 from router.controls.recipients_declared import RecipientsDeclared
 from router.controls.transport_encrypted import TransportEncrypted
 from router.controls.upstream_as_requested import UpstreamAsRequested
@@ -40,6 +41,7 @@ from router.gateway.prepare import PSEUDONYM_KEY
 from router.providers.catalog import Catalog
 from router.recipients import outbound_host
 from router.settings import Settings
+from router.web import documents
 
 _AGAIN_S = 2.0
 
@@ -53,6 +55,7 @@ def registry(stores: Stores) -> Registry:
         (
             BodiesNotStored(data, _standing(stores), _probe(stores)),
             PurposeLimited(data, keys, datamap.registry),
+            PolicyCurrent(data, documents.html, lambda: version.read(retention.IN_FORCE)),
             CollectionAsStated(datamap.registry, collection.load),
             UndeclaredPersonalData(both, logs),
             CardNumbersAbsent(both, logs, rests.asked),

@@ -38,6 +38,11 @@ def rendered(version: Version, row: PolicyVersion, others: Sequence[PolicyVersio
     )
 
 
+def html(version: Version, row: PolicyVersion) -> str:
+    """The page of a version that is in force, for who looks whether it shows what it must."""
+    return bytes(rendered(version, row, [row], in_force=True).body).decode()
+
+
 def _parts(section: Section) -> list[tuple[bool, list[Block]]]:
     """Paragraphs and lists: items that follow each other are one list."""
     return [(is_list, list(blocks)) for is_list, blocks in groupby(section.blocks, lambda block: block.item)]

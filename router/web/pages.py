@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from router.errors import GatewayError
-from router.surface import Portal, Service
+from router.surface import DOCUMENTS, Portal, Service
 from router.web.service import stylesheet_url
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -62,7 +62,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"portal": Portal, "service": Service}
+    made.globals |= {"portal": Portal, "service": Service, "documents": DOCUMENTS}
     made.filters |= {"credits": credits, "moment": moment, "number": lambda value: f"{value:,}"}
     return made
 

@@ -26,7 +26,7 @@ from router.errors import (
     headers,
     problem,
 )
-from router.surface import Portal
+from router.surface import DOCUMENTS, Portal
 from router.web.context import request_id
 from router.web.pages import error_page
 
@@ -125,11 +125,14 @@ def _http(status: int) -> GatewayError:
 def respond(
     error: GatewayError, path: str, request_id: str, fields: Sequence[tuple[str, str]] = (), allow: str | None = None
 ) -> Response:
-    """The answer for an error: a page below /portal, problem+json everywhere else. `fields`: (name, what is wrong)."""
+    """The answer for an error: a page where people look (the portal, policies and terms), problem+json everywhere else.
+
+    `fields`: (name, what is wrong).
+    """
     raw = headers(error, request_id, _PROBLEM)
     if allow is not None:
         raw.append((b"allow", allow.encode()))
-    if path == str(Portal.ROOT) or path.startswith(str(Portal.OVERVIEW)):
+    if _for_people(path):
         if isinstance(error, NotSignedIn):
             return RedirectResponse(str(Portal.SIGN_IN), 303)
         answer: Response = error_page(error, request_id)
@@ -143,6 +146,11 @@ def respond(
     answer = Response(encode(body), error.status)
     answer.raw_headers.extend(raw)
     return answer
+
+
+def _for_people(path: str) -> bool:
+    pages = (str(Portal.ROOT), *(str(document.IN_FORCE) for document in DOCUMENTS.values()))
+    return any(path == page or path.startswith(f"{page}/") for page in pages)
 
 
 def fields_of(error: RequestValidationError, known: frozenset[str]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from router.probe.canaries import Marks
 from router.probe.case import Cases, Credential, Lane, Request
 from router.probe.cases import bodies
-from router.surface import NOT_OFFERED, Account, Portal, Service, paths
+from router.surface import DOCUMENTS, NOT_OFFERED, Account, Portal, Service, paths
 
 _FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
@@ -28,9 +28,10 @@ def _posted_to(lane: Lane, path: str, marks: Marks) -> Request:
 
 def add_web(cases: Cases, lane: Lane) -> None:
     """What is served beside the gateway, by the names of `surface`."""
-    for group, prefix in ((Account, "account API"), (Portal, "portal"), (Service, "service")):
+    groups = ((Account, "account API"), (Portal, "portal"), (Service, "service"))
+    for group, prefix in (*groups, *((pages, "documents") for pages in DOCUMENTS.values())):
         for path in paths(group):
-            place = str(path).replace("{key_id}", "00000000-0000-0000-0000-000000000000")
+            place = path.at(key_id="00000000-0000-0000-0000-000000000000", version="2026-03", since="2026-03")
             for method in sorted({word.strip() for words in path.meaning for word in words.split(",")}):
                 name = f"{prefix}/{method} {path}"
                 cases.add(name, partial(_asked, place, method), credential=Credential.OWN)

@@ -14,7 +14,7 @@ from fastapi.routing import iter_route_contexts
 from governance.datamap import DataUse
 from router.accounts.person import Person, set_role
 from router.accounts.roles import Role
-from router.surface import Account, Portal, Service, Transparency, paths
+from router.surface import DOCUMENTS, Account, Portal, Service, Transparency, paths
 from router.web.app import create_routes
 from tests.router.web.running import PASSWORD, Running, Stores, form_token
 
@@ -74,6 +74,9 @@ async def walk(web: Running, email: str) -> AsyncIterator[tuple[str, httpx2.Resp
         for path in paths(Transparency):
             for method in ("GET", "HEAD"):
                 yield f"{method} {path}", await client.request(method, str(path).replace("{tile:path}", "0/000"))
+        for path in (path for series in DOCUMENTS.values() for path in paths(series)):
+            for method in ("GET", "HEAD"):
+                yield f"{method} {path}", await client.request(method, path.at(version="2026-03", since="2026-03"))
         pages = [path for path in paths(Portal) if path.template not in _LEAVES]
         for path in pages:
             if "GET" not in path.meaning:
