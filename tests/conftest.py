@@ -91,8 +91,8 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await data.aclose()
     await keys_db.aclose()
     if request.param == "postgresql":
-        for url in urls.values():
-            request.getfixturevalue("postgres").drop_database(url)
+        for store, url in urls.items():
+            await tables.done_with(request.getfixturevalue("postgres"), store, url)
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_sealed_and_wrapped_columns_and_numbers_are_left() -> None:
         for each in left
         if each.declaration.at_rest is AtRest.PLAIN
     }
-    assert kinds <= {"Uuid", "Integer", "BigInteger", "Boolean", "DateTime"}
+    assert kinds <= {"Uuid", "Integer", "BigInteger", "Boolean", "DateTime", "Date"}
 
 
 @pytest.mark.parametrize(
