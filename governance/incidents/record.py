@@ -82,10 +82,12 @@ class Record:
     def missing(self) -> list[str]:
         """What is to be done before it can be closed, a sentence each."""
         found, breach = [], self.breach
+        if self.incident.control is not None and not self.incident.answered:
+            found.append("Have an operator acknowledge what was seen.")
         if not self.assessments:
-            return ["Assess it: a personal data breach, a security event, or a defect."]
+            found.append("Assess it: a personal data breach, a security event, or a defect.")
         if breach is None:
-            return []
+            return found
         if not breach.data_categories:
             found.append("Say which categories of data it is about (Art. 33(3)(a)).")
         if not breach.consequences:

@@ -23,8 +23,16 @@ from router.cli.output import Bar, Json, fail, out, print_json, progress_bar, ta
 from router.settings import Settings
 
 app = typer.Typer()
+
+
+def _staff(role: Role) -> Role:
+    if role is Role.USER:
+        raise typer.BadParameter("A role of the staff.")
+    return role
+
+
 IncidentId = Annotated[UUID, typer.Argument(metavar="ID", help="The incident's id.")]
-By = Annotated[Role, typer.Option(help="The role that says so.")]
+By = Annotated[Role, typer.Option(callback=_staff, help="The role that says so.")]
 MOMENTS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 To = Annotated[Told, typer.Option("--to", help="Who is told.")]
 

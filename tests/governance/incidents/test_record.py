@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from governance.datamap import DataUse
 from governance.errors import Conflict, Rejected
 from governance.evidence.entry import EntryType
 from governance.incidents import affected, assessment, notice, opening, record
@@ -70,8 +71,6 @@ async def test_half_a_list_that_was_told_is_not_all_of_it(stores: Stores, breach
     await notice.given(db, breach, Told.AUTHORITY, by="legal")
     await notice.given(db, breach, Told.SUBJECTS, by="legal")  # by a letter to each, and none by mail
     assert (await record.get(db, breach)).missing() == []
-    from governance.datamap import DataUse
-
     async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
         row = await affected.untold(session, breach, people[0])
         assert row is not None

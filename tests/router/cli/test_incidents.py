@@ -100,7 +100,8 @@ def test_what_is_given_wrong_is_said_and_changes_nothing(service: ValueAPI) -> N
     assert "isn't assessed" in refused(service, "draft", incident, "--to", "authority")
     assert "no such incident" in refused(service, "show", str(uuid4()))
     assert "can't be read" in refused(service, "affected", incident, "--file", "/nowhere/at/all")
-    assert "Only an operator" in refused(service, "acknowledge", incident, "--by", "user", "--reason", "x", code=2)
+    assert "Only an operator" in refused(service, "acknowledge", incident, "--by", "legal", "--reason", "x", code=2)
+    assert "role of the staff" in refused(service, "close", incident, "--by", "user", "--reason", "x", code=2)
     assert told(service, "show", incident)["state"] == "open"
 
 
