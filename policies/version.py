@@ -30,7 +30,7 @@ BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "privacy": ("collection.yaml", "promises.yaml", "recipients.yaml", "retention.yaml")
 }
 """What lies beside the text of a series; nothing, of the others."""
-_VERSION: Final = re.compile(r"\d{4}-\d{2}(?:-\d{2})?(?:\.\d{1,3})?")
+NAME: Final = re.compile(r"\d{4}-\d{2}(?:-\d{2})?(?:\.\d{1,3})?")
 _FILE_BYTES_MAX: Final = 1024 * 1024
 
 
@@ -95,7 +95,7 @@ def read(folder: Path) -> Version:
 
 def made(series: str, version: str, files: Mapping[str, bytes]) -> Version:
     """A version of its files. Raises ConfigurationError as `read` does."""
-    if not _VERSION.fullmatch(version):
+    if not NAME.fullmatch(version):
         raise ConfigurationError("A version is named by year and month, as 2026-03; day and number may follow.")
     for name, data in files.items():
         if len(data) > _FILE_BYTES_MAX:

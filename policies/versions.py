@@ -100,6 +100,8 @@ async def in_force(db: Database, series: str) -> PolicyVersion | None:
 
 async def get(db: Database, series: str, version: str) -> Version:
     """A version with its files. Raises NotFound, Conflict where its files aren't those that were published."""
+    if not folders.NAME.fullmatch(version):
+        raise NotFound("There is no such version.")  # nor may a store be asked for every text
     async with db.session(_USE) as session:
         row = await _row(session, series, version)
         if row is None:

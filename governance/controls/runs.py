@@ -29,7 +29,7 @@ from governance.period import Period
 
 PREDICATE_TYPE: Final = "https://valueapi.ai/attestation/control-run/v1"
 _LISTED: Final = 50
-_ENTRIES: Final = 50_000  # of the log, that are held against the rows: weeks of a busy service
+_ENTRIES: Final = 50_000  # the log's newest, that are held against the rows; a control runs every day at least
 _FORGED: Final = "The record of the run isn't what this service signed."
 _DIED: Final = "The run ended without a result: its process died or was stopped."
 _STALE: Final = "It hasn't run for longer than its passes are good for"

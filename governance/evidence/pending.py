@@ -6,7 +6,7 @@ the pseudonym to anybody.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -177,6 +177,14 @@ async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | Non
     query = select(table.position, table.entry).order_by(table.id.desc()).limit(limit)
     async with db.session(DataUse.SECURITY) as session:
         return [(row.position, parse(row.entry)) for row in await session.execute(query)]
+
+
+async def of_ids(store: Store, db: Database, entry_ids: Collection[UUID]) -> dict[UUID, Entry]:
+    """A store's entries of these ids, as far as they are there."""
+    table = ROWS[store]
+    async with db.session(DataUse.SECURITY) as session:
+        rows = await session.execute(select(table.id, table.entry).where(table.id.in_(entry_ids)))
+        return {row.id: parse(row.entry) for row in rows}
 
 
 async def of_subject(store: Store, db: Database, keys: KeyStore, subject_id: UUID) -> list[Entry]:

@@ -22,7 +22,6 @@ from policies.version import SERIES, Version
 from policies.versions import PolicyVersion
 
 _SERIES = "privacy"
-_ENTRIES = 50_000  # of the log, the newest: a version's entry is looked for among them, and by its id
 _UPDATED = re.compile(r"Last updated: (?P<when>.+)")
 
 
@@ -48,16 +47,14 @@ class PolicyCurrent(Control):
     async def run(self) -> ControlResult:
         failures: list[str] = []
         rows = await versions.history(self._data)
-        logged = {
-            entry.id: entry
-            for _, entry in await pending.newest(Store.DATA, self._data, _ENTRIES)
-            if entry.type is EntryType.POLICY_PUBLISHED
-        }
+        ids = [row.entry_id for row in rows if row.entry_id is not None]
+        logged = await pending.of_ids(Store.DATA, self._data, ids)
         readable: dict[str, Version] = {}
         for row in rows:
             name = f"{row.series}/{row.version}"
             entry = logged.get(row.entry_id) if row.entry_id is not None else None
-            if entry is None or dict(entry.detail) != {"version": name, "digest": row.digest}:
+            told = (entry.type, dict(entry.detail)) if entry is not None else None
+            if told != (EntryType.POLICY_PUBLISHED, {"version": name, "digest": row.digest}):
                 failures.append(f"{name} isn't what the transparency log has of its publication.")
             try:
                 readable[name] = await versions.get(self._data, row.series, row.version)

@@ -54,7 +54,15 @@ async def test_an_earlier_version_says_that_it_is_one(web: Running, made: Made) 
 async def test_what_isnt_there_is_said_plainly(web: Running) -> None:
     await seeded(web)
     async with web.client() as client:
-        for path in ("/terms", "/cookies", "/acceptable-use", "/privacy/1999-01", "/privacy/2026-03/changes/1999-01"):
+        for path in (
+            "/terms",
+            "/cookies",
+            "/acceptable-use",
+            "/privacy/1999-01",
+            "/privacy/%00",
+            "/privacy/2026-03/changes/1999-01",
+            "/privacy/%C3%A9/changes/%0a",
+        ):
             answer = await client.get(path)
             assert answer.status_code == 404 and answer.headers["content-type"].startswith("text/html"), path
         for pages in DOCUMENTS.values():
