@@ -147,7 +147,8 @@ def _merged(incident: Incident, before: IncidentAssessment | None, known: Assess
         data_categories=before.data_categories if before is not None else [],
         subjects=before.subjects if before is not None else 0,
         records=before.records if before is not None else 0,
-        facts=before.facts if before is not None else incident.summary or "; ".join(incident.found),
+        # What a control found names places of ours: what people and the authority read is said by a person.
+        facts=before.facts if before is not None else incident.summary,
         consequences=before.consequences if before is not None else "",
         measures=before.measures if before is not None else "",
         for_customers=before.for_customers if before is not None else False,

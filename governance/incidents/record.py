@@ -88,6 +88,8 @@ class Record:
             found.append("Assess it: a personal data breach, a security event, or a defect.")
         if breach is None:
             return found
+        if not breach.facts:
+            found.append("Say what happened (Art. 33(3)(a), 33(5)).")
         if not breach.data_categories:
             found.append("Say which categories of data it is about (Art. 33(3)(a)).")
         if not breach.consequences:

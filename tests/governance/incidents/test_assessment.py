@@ -8,11 +8,12 @@ import pytest
 from governance import clock
 from governance.errors import Conflict, Rejected
 from governance.evidence.entry import EntryType
-from governance.incidents import assessment, opening, record
+from governance.incidents import assessment, drafts, opening, record
 from governance.incidents.assessment import Assessment, Kind, Nature, Risk
 from governance.incidents.incident import Severity
+from governance.incidents.notice import Told
 from tests.governance.incidents.conftest import BREACH, Later, Stores
-from tests.governance.incidents.test_opening import entries
+from tests.governance.incidents.test_opening import entries, seen
 
 pytestmark = pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
 HOUR = timedelta(hours=1)
@@ -98,3 +99,12 @@ async def test_a_closed_one_is_assessed_no_more(stores: Stores, reported: UUID) 
     await record.close(stores[0], reported, by="operator", reason="an attempt that failed")
     with pytest.raises(Conflict):
         await assessment.assess(stores[0], reported, BREACH, by="operator")
+
+
+async def test_what_a_control_found_is_told_to_nobody_by_itself(stores: Stores, later: Later) -> None:
+    row = await seen(stores[0])
+    known = Assessment(Kind.BREACH, risk=Risk.HIGH, nature=(Nature.CONFIDENTIALITY,))
+    await assessment.assess(stores[0], row.id, known, by="legal")
+    found = await record.get(stores[0], row.id)
+    assert found.assessments[-1].facts == "" and any("what happened" in each for each in found.missing())
+    assert row.found[0] not in drafts.draft(found, Told.SUBJECTS, "privacy@example.org")[1]
