@@ -94,8 +94,13 @@ async def history(db: Database, series: str | None = None) -> list[PolicyVersion
 
 async def in_force(db: Database, series: str) -> PolicyVersion | None:
     """The version whose effective date came last; None where none has come."""
+    return current(await history(db, series), series)
+
+
+def current(rows: Sequence[PolicyVersion], series: str) -> PolicyVersion | None:
+    """The same, of what `history` gave."""
     today = clock.now().date()
-    return next((row for row in await history(db, series) if row.effective_on <= today), None)
+    return next((row for row in rows if row.series == series and row.effective_on <= today), None)
 
 
 async def get(db: Database, series: str, version: str) -> Version:

@@ -9,21 +9,14 @@ from sqlalchemy import ForeignKey, UniqueConstraint, Uuid, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
-from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared, impersonal
+from governance.datamap import Base, DataUse, OnErasure, impersonal
 from governance.db import Database, UtcDateTime
 from governance.ids import in_lists, uuid7
-from governance.incidents.incident import Incident
+from governance.incidents.incident import Incident, of_breach
 from governance.incidents.opening import locked
 from governance.subjects import DataSubject
 
-_of_person = partial(
-    declared,
-    category="user.unique_id.pseudonymous",
-    uses=(DataUse.LEGAL_OBLIGATION, DataUse.SECURITY),
-    retention="breach",
-    on_erasure=OnErasure.DELETE,
-    legal_basis=LegalBasis.LEGAL_OBLIGATION,
-)
+_of_person = partial(of_breach, on_erasure=OnErasure.DELETE)
 
 
 class IncidentSubject(Base):
@@ -39,7 +32,10 @@ class IncidentSubject(Base):
 
 
 async def add(db: Database, incident_id: UUID, people: Iterable[UUID]) -> int:
-    """Put people on the list; how many weren't on it. Raises NotFound for the incident, Conflict for an unknown person."""
+    """Put people on the list; how many weren't on it.
+
+    Raises NotFound for the incident; IntegrityError, and nobody is put on it, where somebody has no row.
+    """
     wanted, added = set(people), 0
     async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
         await locked(session, incident_id)

@@ -6,18 +6,27 @@ authority (Art. 33(5)). The control `undeclared-personal-data` samples them.
 
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import JSON, Index, Integer, String, Text, Uuid
 from sqlalchemy.orm import Mapped
 
-from governance.datamap import Base, impersonal
+from governance.datamap import Base, DataUse, LegalBasis, declared, impersonal
 from governance.db import UtcDateTime
 from governance.errors import Rejected
 
 TEXT_CHARACTERS_MAX: Final = 2000
 ROLE_CHARACTERS_MAX: Final = 20
+of_breach = partial(
+    declared,
+    category="user.unique_id.pseudonymous",
+    uses=(DataUse.LEGAL_OBLIGATION, DataUse.SECURITY),
+    retention="breach",
+    legal_basis=LegalBasis.LEGAL_OBLIGATION,
+)
+"""A column that says whom a breach was about, or who was told: an id, under the register's period."""
 
 
 class Severity(StrEnum):

@@ -6,7 +6,6 @@ the service processes for them (Art. 33(2)).
 
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -15,24 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
 from governance import clock
-from governance.datamap import Base, DataUse, LegalBasis, OnErasure, declared, impersonal
+from governance.datamap import Base, DataUse, OnErasure, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import Conflict, Rejected
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
 from governance.ids import uuid7
 from governance.incidents.assessment import IncidentAssessment, Kind, Risk, newest
-from governance.incidents.incident import ROLE_CHARACTERS_MAX, Incident, plain
+from governance.incidents.incident import ROLE_CHARACTERS_MAX, Incident, of_breach, plain
 from governance.incidents.opening import locked
-
-_account = partial(
-    declared,
-    category="user.unique_id.pseudonymous",
-    uses=(DataUse.LEGAL_OBLIGATION, DataUse.SECURITY),
-    retention="breach",
-    on_erasure=OnErasure.DETACH,
-    legal_basis=LegalBasis.LEGAL_OBLIGATION,
-)
 
 
 class Told(StrEnum):
@@ -76,7 +66,7 @@ class IncidentNotice(Base):
     ground: Mapped[str | None] = impersonal(String(10), 645, nullable=True)
     reason: Mapped[str] = impersonal(Text, 646)
     reference: Mapped[str] = impersonal(String(100), 647)
-    account_id: Mapped[UUID | None] = _account(Uuid, 648, nullable=True)
+    account_id: Mapped[UUID | None] = of_breach(Uuid, 648, on_erasure=OnErasure.DETACH, nullable=True)
     recorded_at: Mapped[datetime] = impersonal(UtcDateTime, 649)
     recorded_by: Mapped[str] = impersonal(String(ROLE_CHARACTERS_MAX), 650)
 
@@ -89,26 +79,18 @@ async def given(
     now = clock.now()
     if at is not None and at > now:
         raise Rejected("A notice can't have been given in the future.", field="at")
-    async with db.transaction(DataUse.SECURITY) as session:
-        await add_given(
-            session, incident_id, to, by=by, at=at or now, reference=reference, account_id=account_id,
-            late_because=late_because,
-        )  # fmt: skip
-
-
-async def add_given(
-    session: AsyncSession, incident_id: UUID, to: Told, *, by: str, at: datetime, reference: str = "",
-    account_id: UUID | None = None, late_because: str = "",
-) -> None:  # fmt: skip
-    """The same, in the caller's transaction."""
-    breach = await _breach(session, incident_id)
-    if breach.aware_at is not None and at < breach.aware_at:
-        raise Rejected("A notice can't have been given before anybody was aware of the breach.", field="at")
-    late = to is Told.AUTHORITY and breach.due_at is not None and at > breach.due_at
-    if late and not late_because and not await any_given(session, incident_id, to):
-        raise Rejected("More than 72 hours have passed: say why it is late (Art. 33(1)).", field="late_because")
+    at = at or now
     reason = plain(late_because, "late_because") if late_because else ""
-    await _add(session, incident_id, to, True, at=at, reason=reason, by=by, reference=reference, account_id=account_id)
+    async with db.transaction(DataUse.SECURITY) as session:
+        breach = await _breach(session, incident_id)
+        if breach.aware_at is not None and at < breach.aware_at:
+            raise Rejected("A notice can't have been given before anybody was aware of the breach.", field="at")
+        late = to is Told.AUTHORITY and breach.due_at is not None and at > breach.due_at
+        if late and not reason and not await _any_given(session, incident_id, to):
+            raise Rejected("More than 72 hours have passed: say why it is late (Art. 33(1)).", field="late_because")
+        await _add(
+            session, incident_id, to, True, at=at, reason=reason, by=by, reference=reference, account_id=account_id
+        )
 
 
 async def withheld(db: Database, incident_id: UUID, to: Told, ground: Ground, *, because: str, by: str) -> None:
@@ -130,7 +112,7 @@ def fits(ground: str | None, risk: str | None) -> bool:
     return ground is not None and risk in _AT_RISK.get(Ground(ground), tuple(Risk))
 
 
-async def any_given(session: AsyncSession, incident_id: UUID, to: Told) -> bool:
+async def _any_given(session: AsyncSession, incident_id: UUID, to: Told) -> bool:
     """Whether they were told before."""
     mine = IncidentNotice.incident_id == incident_id, IncidentNotice.recipient == to.value, IncidentNotice.given
     return await session.scalar(select(IncidentNotice.id).where(*mine).limit(1)) is not None

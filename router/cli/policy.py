@@ -48,17 +48,16 @@ def history(
         async with opened(Settings.load()) as stores:
             await _seeded(stores)
             rows = await versions.history(stores.data, series)
-            now = {each: await versions.in_force(stores.data, each) for each in SERIES}
-            return [_row(row, now[row.series]) for row in rows]
+            return [_row(row, versions.current(rows, row.series) is row) for row in rows]
 
     table(asyncio.run(read()), as_json)
 
 
-def _row(row: PolicyVersion, now: PolicyVersion | None) -> dict[str, object]:
+def _row(row: PolicyVersion, in_force: bool) -> dict[str, object]:
     return {
         "series": row.series,
         "version": row.version,
-        "in_force": now is not None and now.id == row.id,
+        "in_force": in_force,
         "effective": row.effective_on.isoformat(),
         "material": row.material,
         "summary": row.summary,

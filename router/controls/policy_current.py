@@ -60,7 +60,7 @@ class PolicyCurrent(Control):
                 readable[name] = await versions.get(self._data, row.series, row.version)
             except ValueAPIError as error:
                 failures.append(f"{name} can't be read: {error}")
-        now = await versions.in_force(self._data, _SERIES)
+        now = versions.current(rows, _SERIES)
         if now is None:
             return ControlResult(len(rows), tuple(failures), f"No {SERIES[_SERIES].lower()} is in force.")
         if (found := readable.get(f"{now.series}/{now.version}")) is not None:

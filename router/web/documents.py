@@ -24,14 +24,14 @@ _ATOM = "http://www.w3.org/2005/Atom"
 _MINUTES = {"cache-control": "public, max-age=300"}
 
 
-def rendered(version: Version, row: PolicyVersion, others: Sequence[PolicyVersion], *, in_force: bool) -> Response:
-    """A version as people read it. `others`: every published one of the series, the newest first."""
-    older = next((each for each in others if each.effective_on < row.effective_on), None)
+def rendered(version: Version, row: PolicyVersion, rows: Sequence[PolicyVersion]) -> Response:
+    """A version as people read it. `rows`: every published one of the series, the newest first."""
+    older = next((each for each in rows if each.effective_on < row.effective_on), None)
     return page(
         "document.html",
         title=version.title,
         row=row,
-        in_force=in_force,
+        in_force=versions.current(rows, version.series) is row,
         older=older,
         sections=[(section, _parts(section)) for section in version.sections],
         pages=DOCUMENTS[version.series],
@@ -40,7 +40,7 @@ def rendered(version: Version, row: PolicyVersion, others: Sequence[PolicyVersio
 
 def html(version: Version, row: PolicyVersion) -> str:
     """The page of a version that is in force, for who looks whether it shows what it must."""
-    return bytes(rendered(version, row, [row], in_force=True).body).decode()
+    return bytes(rendered(version, row, [row]).body).decode()
 
 
 def _parts(section: Section) -> list[tuple[bool, list[Block]]]:
@@ -52,17 +52,16 @@ def _serve(series: str, pages: DocumentPages) -> None:
     @mount(router, pages.IN_FORCE, "GET, HEAD")
     async def in_force(request: Request) -> Response:
         data = web(request).data
-        row = await versions.in_force(data, series)
+        rows = await versions.history(data, series)
+        row = versions.current(rows, series)
         if row is None:
             raise NotFound(f"There is no {SERIES[series].lower()} in force yet.")
-        found = await versions.get(data, series, row.version)
-        return _kept(rendered(found, row, await versions.history(data, series), in_force=True))
+        return _kept(rendered(await versions.get(data, series, row.version), row, rows))
 
     @mount(router, pages.HISTORY, "GET, HEAD")
     async def history(request: Request) -> Response:
-        data = web(request).data
-        rows = await versions.history(data, series)
-        now = await versions.in_force(data, series)
+        rows = await versions.history(web(request).data, series)
+        now = versions.current(rows, series)
         return _kept(page("document_history.html", title=SERIES[series], rows=rows, now=now, pages=pages))
 
     @mount(router, pages.FEED, "GET, HEAD")
@@ -78,8 +77,7 @@ def _serve(series: str, pages: DocumentPages) -> None:
         found = await versions.get(data, series, version)
         rows = await versions.history(data, series)
         row = next(each for each in rows if each.version == version)
-        now = await versions.in_force(data, series)
-        return _kept(rendered(found, row, rows, in_force=now is not None and now.id == row.id))
+        return _kept(rendered(found, row, rows))
 
     @mount(router, pages.CHANGES, "GET, HEAD")
     async def changes(request: Request, version: str, since: str) -> Response:
