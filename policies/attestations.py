@@ -7,6 +7,7 @@ document later can tell that it is the one. A newer one of the same name takes t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import String, Uuid, select
@@ -16,8 +17,8 @@ from governance import clock
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import Rejected
-from governance.evidence import pending
 from governance.evidence.entry import EntryType
+from governance.evidence.rows import Recorded
 from governance.ids import uuid7
 from policies.promises import Register
 
@@ -34,6 +35,9 @@ class AttestationDocument(Base):
     expires_at: Mapped[datetime] = impersonal(UtcDateTime, 469)
     by: Mapped[str] = impersonal(String(20), 470)
     entry_id: Mapped[UUID] = impersonal(Uuid, 471)
+
+
+RECORDED: Final = Recorded(AttestationDocument, EntryType.ATTESTATION_RECORDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +62,25 @@ async def add(db: Database, register: Register, name: str, digest: str, expires_
         raise Rejected(f"No promise asks for that document; they ask for: {', '.join(sorted(register.attestations))}.")
     if expires_at <= clock.now():
         raise Rejected("The document's end lies in the past.", field="expires")
+    row = AttestationDocument(
+        id=uuid7(), name=name, digest=digest, recorded_at=clock.now(), expires_at=expires_at, by=by
+    )
     async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
-        entry_id = await pending.record(
-            session, EntryType.ATTESTATION_RECORDED, detail={"document": name, "digest": digest}
-        )
-        row = AttestationDocument(
-            id=uuid7(),
-            name=name,
-            digest=digest,
-            recorded_at=clock.now(),
-            expires_at=expires_at,
-            by=by,
-            entry_id=entry_id,
-        )
+        await RECORDED.record(session, row, {"document": name, "digest": digest, "expires": expires_at})
         session.add(row)
     return _read(row)
 
 
 async def current(db: Database) -> Mapping[str, Document]:
-    """The newest document of each name."""
+    """The document of each name that the log has last."""
     return {each.name: each for each in await history(db)}
 
 
 async def history(db: Database) -> Sequence[Document]:
-    """Every document that was recorded, oldest first."""
+    """Every document that was recorded, in the log's order. A row that isn't as it was recorded is none."""
     async with db.session(DataUse.SECURITY) as session:
-        rows = await session.scalars(select(AttestationDocument).order_by(AttestationDocument.id))
-        return [_read(row) for row in rows]
+        rows = (await session.scalars(select(AttestationDocument))).all()
+        return [_read(row) for row in await RECORDED.held(session, rows)]
 
 
 def _read(row: AttestationDocument) -> Document:

@@ -3,9 +3,10 @@
 The folder is frozen; a later binding is a change that is logged, and never removed: the newest one counts.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import JSON, String, Uuid, select
@@ -15,8 +16,8 @@ from governance import clock
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import Rejected
-from governance.evidence import pending
 from governance.evidence.entry import EntryType
+from governance.evidence.rows import Recorded
 from governance.ids import uuid7
 from policies.promises import PromiseKind, Register
 
@@ -35,6 +36,19 @@ class PromiseBinding(Base):
     entry_id: Mapped[UUID] = impersonal(Uuid, 478)
 
 
+BOUND: Final = Recorded(PromiseBinding, EntryType.PROMISE_BOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a promise was bound to. `by`: a role; `evidence_id`: its entry in the log."""
+
+    controls: tuple[str, ...]
+    at: datetime
+    by: str
+    evidence_id: UUID
+
+
 async def bind(
     db: Database, register: Register, statement_id: str, controls: Sequence[str], known: Collection[str], by: str
 ) -> None:
@@ -47,30 +61,28 @@ async def bind(
     if not controls and found.kind is not PromiseKind.ATTESTED:
         raise Rejected("A promise is bound to at least one control.")
     names = list(dict.fromkeys(controls))
+    row = PromiseBinding(
+        id=uuid7(), version=register.version, statement=statement_id, controls=names, bound_at=clock.now(), by=by
+    )
     async with db.transaction(DataUse.SECURITY) as session:
         detail = {"version": register.version, "statement": statement_id, "controls": names}
-        entry_id = await pending.record(session, EntryType.PROMISE_BOUND, detail=detail)
-        session.add(
-            PromiseBinding(
-                id=uuid7(),
-                version=register.version,
-                statement=statement_id,
-                controls=names,
-                bound_at=clock.now(),
-                by=by,
-                entry_id=entry_id,
-            )
-        )
+        await BOUND.record(session, row, detail)
+        session.add(row)
 
 
-async def bound(db: Database, register: Register) -> Register:
-    """The register as it is bound now."""
-    query = select(PromiseBinding).where(PromiseBinding.version == register.version).order_by(PromiseBinding.id)
+async def changes(db: Database, register: Register) -> Mapping[str, Binding]:
+    """By sentence, what it is bound to by the log's last entry. A row that isn't as it was recorded is none."""
+    query = select(PromiseBinding).where(PromiseBinding.version == register.version)
     async with db.session(DataUse.SECURITY) as session:
-        changes = {row.statement: tuple(row.controls) for row in await session.scalars(query)}
+        rows = await BOUND.held(session, (await session.scalars(query)).all())
+    return {row.statement: Binding(tuple(row.controls), row.bound_at, row.by, row.entry_id) for row in rows}
+
+
+def bound(register: Register, changed: Mapping[str, Binding]) -> Register:
+    """The register as it is bound now."""
     statements = (
-        replace(each, promise=replace(each.promise, controls=changes[each.id]))
-        if each.promise is not None and each.id in changes
+        replace(each, promise=replace(each.promise, controls=changed[each.id].controls))
+        if each.promise is not None and each.id in changed
         else each
         for each in register.statements
     )

@@ -126,6 +126,11 @@ class Settings(GovernanceSettings):
         description="Hosts of the cloud hosting and edge computing providers that you use, each as `hosting=HOST` or "
         "`edge=HOST`; comma-separated. What is sent to any other host than declared ones is an incident.",
     )
+    log_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Verifier keys that signed the transparency log before the key store that had them was lost; "
+        "comma-separated. Beside them only the key store's own signature is believed.",
+    )
     witness_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),
         description="Existing folders outside the operator's reach that get the transparency log's newest checkpoint every "
@@ -155,6 +160,7 @@ class Settings(GovernanceSettings):
             "trusted_proxies",
             "metrics_networks",
             "self_probe_logs",
+            "log_keys",
             "witness_folders",
             "witnesses",
             "witness_mail",

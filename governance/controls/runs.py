@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import JSON, Integer, String, Text, Uuid, delete, func, or_, select
+from sqlalchemy import JSON, Integer, String, Text, Uuid, and_, delete, func, or_, select
 from sqlalchemy.orm import Mapped
 
 from governance import clock, events
@@ -22,6 +22,7 @@ from governance.db import Database, UtcDateTime
 from governance.errors import SealBroken, ValueAPIError
 from governance.evidence import pending
 from governance.evidence.entry import Entry, EntryType
+from governance.evidence.pending import DataEvidence
 from governance.ids import uuid7
 from governance.incidents import opening
 from governance.incidents.incident import Cause
@@ -33,6 +34,7 @@ _ENTRIES: Final = 50_000  # the log's newest, that are held against the rows; a 
 _FORGED: Final = "The record of the run isn't what this service signed."
 _DIED: Final = "The run ended without a result: its process died or was stopped."
 _STALE: Final = "It hasn't run for longer than its passes are good for"
+_AHEAD: Final = timedelta(minutes=5)  # what the clocks of two machines may differ by
 _SLACK: Final = timedelta(minutes=1)  # between a run's time limit and what a look from outside takes for dead
 
 
@@ -74,7 +76,8 @@ class Run:
     attestation: str = ""
 
     def fresh(self, max_age: Period) -> bool:
-        return max_age.after(self.at) > clock.now()
+        """Whether it is as young as that, and not of a time that is yet to come."""
+        return self.at <= clock.now() + _AHEAD and max_age.after(self.at) > clock.now()
 
 
 class Runs:
@@ -121,11 +124,15 @@ class Runs:
                     await opening.open_or_add(session, control.id, run.id, found, control.severity, Cause.NOT_RUN)
 
     async def latest(self) -> dict[str, Run]:
-        """The newest run of each control that ended or died; one that goes on isn't seen."""
+        """The newest run of each control that ended or died; one that goes on isn't seen. By the log's order: a clock that was
+        ahead for a while would hide what came after it."""
         over = clock.now() - _SLACK
         done = or_(ControlRun.ended_at.is_not(None), ControlRun.ends_by < over)
-        place = func.row_number().over(partition_by=ControlRun.control, order_by=ControlRun.id.desc()).label("place")
-        newest = select(ControlRun.id, place).where(done).subquery()
+        removed = and_(ControlRun.entry_id.is_not(None), DataEvidence.id.is_(None))
+        order = (removed, DataEvidence.position.is_not(None), DataEvidence.position.desc(), ControlRun.id.desc())
+        place = func.row_number().over(partition_by=ControlRun.control, order_by=order).label("place")
+        joined = select(ControlRun.id, place).join(DataEvidence, DataEvidence.id == ControlRun.entry_id, isouter=True)
+        newest = joined.where(done).subquery()
         query = select(ControlRun).join(newest, newest.c.id == ControlRun.id).where(newest.c.place == 1)
         async with self._db.session(DataUse.SECURITY) as session:
             return {row.control: self._read(row) for row in await session.scalars(query)}

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from governance.datamap import DataUse, Store, registry
 from governance.errors import DeclarationError
-from governance.evidence.fields import Field, count, digest, flag, identifier, named, names, one_of, ranges
+from governance.evidence.fields import Field, count, digest, flag, identifier, moment, named, names, one_of, ranges
 from governance.vault.purpose import STAFF
 
 SALT_BYTES = 32
@@ -41,6 +41,7 @@ class EntryType(StrEnum):
     RETENTION_RUN = "retention:rule:run"
     CONTROL_RUN = "control:check:run"
     INCIDENT_OPENED = "incident:record:opened"
+    INCIDENT_ACKNOWLEDGED = "incident:record:acknowledged"
     INCIDENT_ASSESSED = "incident:record:assessed"
     INCIDENT_NOTIFIED = "incident:notice:recorded"
     INCIDENT_CLOSED = "incident:record:closed"
@@ -59,6 +60,8 @@ def _column(value: Any) -> Any:
     return one_of({column.name for column in registry()})(value)
 
 
+_row: dict[str, Field] = {"row": digest}  # of the row that was written with it (`rows.Recorded`)
+_incident = {"incident": identifier} | _row
 _case = {"case": identifier}
 _consent = {"purpose": one_of(DataUse), "version": named("policy")}
 FIELDS: dict[EntryType, dict[str, Field]] = {
@@ -85,21 +88,24 @@ FIELDS: dict[EntryType, dict[str, Field]] = {
         "examined": count,
         "failed": count,
     },
-    EntryType.INCIDENT_OPENED: {"incident": identifier, "severity": one_of(("low", "medium", "high", "critical"))},
-    EntryType.INCIDENT_ASSESSED: {
-        "incident": identifier,
+    EntryType.INCIDENT_OPENED: _incident | {"severity": one_of(("low", "medium", "high", "critical"))},
+    EntryType.INCIDENT_ACKNOWLEDGED: _incident,
+    EntryType.INCIDENT_ASSESSED: _incident
+    | {
         "as": one_of(("personal-data-breach", "security-event", "defect")),
+        "aware": moment,
         "subjects": count,
         "records": count,
     },
-    EntryType.INCIDENT_NOTIFIED: {
-        "incident": identifier,
+    EntryType.INCIDENT_NOTIFIED: _incident
+    | {
         "recipient": one_of(("authority", "subjects", "controller")),
         "given": flag,
     },
-    EntryType.INCIDENT_CLOSED: {"incident": identifier},
-    EntryType.ATTESTATION_RECORDED: {"document": named("document"), "digest": digest},
-    EntryType.PROMISE_BOUND: {
+    EntryType.INCIDENT_CLOSED: _incident,
+    EntryType.ATTESTATION_RECORDED: _row | {"document": named("document"), "digest": digest, "expires": moment},
+    EntryType.PROMISE_BOUND: _row
+    | {
         "version": named("policy"),
         "statement": named("statement"),
         "controls": names("control"),
@@ -168,6 +174,12 @@ def parse(canonical: bytes) -> Entry:
     if entry.canonical != canonical:
         raise ValueError("not canonical")
     return entry
+
+
+def row_digest(salt: bytes, said: bytes) -> str:
+    """What an entry holds of the row that it was recorded with, in hex. What an entry says begins with a brace, what a row
+    says with a bracket: one salt serves both."""
+    return hmac.digest(salt, said, hashlib.sha256).hex()
 
 
 def commitment(salt: bytes, canonical: bytes) -> bytes:

@@ -5,6 +5,7 @@ A field takes a value and gives what stands in the entry's JSON. Raises Declarat
 
 import re
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -50,6 +51,15 @@ def digest(value: Any) -> str:
     if not isinstance(text, str) or not _HEX.fullmatch(text):
         raise _refuse("a SHA-256")
     return text
+
+
+def moment(value: Any) -> str:
+    """An aware time, to the second (RFC 3339); empty where there is none."""
+    if value is None:
+        return ""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise _refuse("an aware time")
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def ranges(value: Any) -> list[list[int]]:

@@ -12,7 +12,7 @@ lock                held by whoever writes
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +49,12 @@ class Staged:
 
 
 class LogFolder:
-    """The files of one log. Reading needs no lock: every file is whole at any moment."""
+    """The files of one log. Reading needs no lock: every file is whole at any moment. `trusted`: verifier keys known from
+    elsewhere; None takes the folder's own word for them."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
+        self.trusted: Sequence[NoteKey] | None = None
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -89,7 +91,11 @@ class LogFolder:
         return UUID(lines[1]) if lines else None
 
     def verifiers(self) -> list[NoteKey]:
-        """The log's own verifier keys."""
+        """The verifier keys that are trusted, else those that the folder lists."""
+        return list(self.trusted) if self.trusted is not None else self.listed()
+
+    def listed(self) -> list[NoteKey]:
+        """The verifier keys that the folder lists."""
         return [NoteKey.parse(line) for line in self._lines("keys")]
 
     def add_key(self, key: NoteKey) -> None:

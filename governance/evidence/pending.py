@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, LargeBinary, String, Uuid, select
+from sqlalchemy import BigInteger, LargeBinary, String, Text, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
 from governance import clock
 from governance.datamap import AtRest, Base, DataUse, KeysBase, LegalBasis, OnErasure, Store, declared, impersonal
 from governance.db import Database
-from governance.evidence.entry import SALT_BYTES, Entry, EntryType, Opened, checked, parse
+from governance.evidence.entry import SALT_BYTES, Entry, EntryType, Opened, checked, parse, row_digest
 from governance.ids import in_lists, uuid7
 from governance.vault import columns
 from governance.vault.columns import SealedType
@@ -86,14 +86,14 @@ class KeysEvidenceSubject(KeysBase):
 
 
 class DataEvidenceState(Base):
-    """One row: which log this store's entries are in, how large it was when this store last heard of it, and up to where
-    the event log (the segment whose first line has that SHA-256) is recorded."""
+    """One row: which log this store's entries are in, the newest checkpoint that this store has heard of, as it was signed
+    (empty before the first), and up to where the event log (the segment whose first line has that SHA-256) is recorded."""
 
     __tablename__ = "data_evidence_state"
 
     id: Mapped[int] = impersonal(BigInteger, 394, primary_key=True)
     log_id: Mapped[UUID] = impersonal(Uuid, 395)
-    size: Mapped[int] = impersonal(BigInteger, 396)
+    checkpoint: Mapped[str] = impersonal(Text, 402)
     events_first: Mapped[str] = impersonal(String(64), 397)
     events_bytes: Mapped[int] = impersonal(BigInteger, 398)
 
@@ -105,7 +105,7 @@ class KeysEvidenceState(KeysBase):
 
     id: Mapped[int] = impersonal(BigInteger, 399, primary_key=True)
     log_id: Mapped[UUID] = impersonal(Uuid, 400)
-    size: Mapped[int] = impersonal(BigInteger, 401)
+    checkpoint: Mapped[str] = impersonal(Text, 403)
 
 
 ROWS: dict[Store, Any] = {Store.DATA: DataEvidence, Store.KEYS: KeysEvidence}
@@ -121,12 +121,20 @@ class Recorder:
         self._keys = keys
 
     async def record(
-        self, session: AsyncSession, entry_type: EntryType, detail: Mapping[str, Any], subject_id: UUID | None
+        self,
+        session: AsyncSession,
+        entry_type: EntryType,
+        detail: Mapping[str, Any],
+        subject_id: UUID | None,
+        row: bytes | None = None,
     ) -> UUID:
         """As `record` below."""
         pseudonym = uuid4() if subject_id is not None else None
+        salt = os.urandom(SALT_BYTES)
+        if row is not None:
+            detail = {**detail, "row": row_digest(salt, row)}
         entry = Entry(uuid7(), clock.now(), entry_type, checked(entry_type, detail), pseudonym)
-        session.add(ROWS[self._store](id=entry.id, salt=os.urandom(SALT_BYTES), entry=entry.canonical))
+        session.add(ROWS[self._store](id=entry.id, salt=salt, entry=entry.canonical))
         if subject_id is not None:
             # A random id: one that sorts by time would sort with its entry.
             link = LINKS[self._store](id=uuid4(), subject_id=subject_id)
@@ -150,17 +158,23 @@ def attach(data: Database, keys: KeyStore) -> None:
 
 
 async def record(
-    session: AsyncSession, entry_type: EntryType, *, detail: Mapping[str, Any], subject: UUID | None = None
+    session: AsyncSession,
+    entry_type: EntryType,
+    *,
+    detail: Mapping[str, Any],
+    subject: UUID | None = None,
+    row: bytes | None = None,
 ) -> UUID:
     """Add an entry to the transaction of the change that it tells of, in either store; the entry's id.
 
-    `subject`: the person it is about, who appears under a pseudonym of this entry alone. Raises DeclarationError where the
+    `subject`: the person it is about, who appears under a pseudonym of this entry alone. `row`: what a row says whose digest
+    the entry holds (`rows.Recorded`). Raises DeclarationError where the
     detail isn't what the type declares, KeyGone where the subject is erased, RuntimeError where `attach` wasn't called.
     """
     recorder = session.info.get("evidence")
     if not isinstance(recorder, Recorder):
         raise RuntimeError("this session's store has no recorder: call pending.attach first")
-    return await recorder.record(session, entry_type, detail, subject)
+    return await recorder.record(session, entry_type, detail, subject, row)
 
 
 async def opened(store: Store, db: Database, since: int = 0) -> list[Opened]:
@@ -171,12 +185,25 @@ async def opened(store: Store, db: Database, since: int = 0) -> list[Opened]:
         return [Opened(*row) for row in await session.execute(query.order_by(table.position))]
 
 
-async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | None, Entry]]:
-    """A store's last entries and their positions, the newest first."""
+async def waiting(store: Store, db: Database) -> list[tuple[bytes, bytes]]:
+    """Salt and entry of those that a store doesn't know the position of."""
     table = ROWS[store]
-    query = select(table.position, table.entry).order_by(table.id.desc()).limit(limit)
     async with db.session(DataUse.SECURITY) as session:
-        return [(row.position, parse(row.entry)) for row in await session.execute(query)]
+        rows = await session.execute(select(table.salt, table.entry).where(table.position.is_(None)))
+        return [(row.salt, row.entry) for row in rows]
+
+
+async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | None, Entry]]:
+    """A store's last entries and their positions, the newest first: by the log's order, which no clock decides. What waits for
+    its position is newer than what has one."""
+    table = ROWS[store]
+    query = select(table.position, table.entry)
+    async with db.session(DataUse.SECURITY) as session:
+        waits = query.where(table.position.is_(None)).order_by(table.id.desc())
+        rows = list(await session.execute(waits.limit(limit)))
+        placed = query.where(table.position.is_not(None)).order_by(table.position.desc())
+        rows += await session.execute(placed.limit(limit - len(rows)))
+        return [(row.position, parse(row.entry)) for row in rows]
 
 
 async def of_ids(store: Store, db: Database, entry_ids: Collection[UUID]) -> dict[UUID, Entry]:

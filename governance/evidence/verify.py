@@ -5,7 +5,8 @@ signature, and each checkpoint against the next by a consistency proof; entries 
 leaves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -30,7 +31,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What was checked. `start`: the first position whose leaf was given; `lost`: positions that an entry says were lost."""
+    """What was checked. `start`: the first position whose leaf was given."""
 
     origin: str
     keys: tuple[str, ...]
@@ -39,13 +40,18 @@ class Report:
     checkpoints: int = 0
     cosigned: int = 0
     opened: int = 0
-    lost: int = 0
     findings: list[Finding] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     @property
     def not_given(self) -> int:
         return self.size - self.opened
+
+    @property
+    def lost(self) -> set[int]:
+        """Positions that an entry says a restore has lost."""
+        parts = (part for entry in self.entries for part in entry.detail.get("lost", ()))
+        return {position for first, end in parts for position in range(first, end)}
 
     @property
     def ok(self) -> bool:
@@ -109,8 +115,11 @@ def roots(report: Report, found: Sequence[Checkpoint], subtree: merkle.Subtree, 
             before = head
 
 
-def open_entries(report: Report, leaves: dict[int, bytes], given: Iterable[Opened]) -> set[int]:
-    """Entries that were given, each against the leaf at its position; positions that something was given for."""
+def open_entries(
+    report: Report, leaves: dict[int, bytes], given: Iterable[Opened], waiting: Iterable[tuple[bytes, bytes]] = ()
+) -> set[int]:
+    """Entries that were given, each against the leaf at its position; positions that something was given for. `waiting`:
+    salt and entry of those whose position isn't known yet; one whose leaf is there is given for it."""
     first_at: dict[bytes, int] = {}
     for position, each_leaf in leaves.items():
         if (first := first_at.setdefault(each_leaf, position)) != position:
@@ -118,7 +127,7 @@ def open_entries(report: Report, leaves: dict[int, bytes], given: Iterable[Opene
             report.findings.append(Finding(what, position, position + 1))
     seen: set[int] = set()
     ids: set[UUID] = set()
-    for each in given:
+    for each in _placed(given, waiting, first_at):
         at, wrong, entry = each.position, "", None
         seen.add(at)
         try:
@@ -138,14 +147,27 @@ def open_entries(report: Report, leaves: dict[int, bytes], given: Iterable[Opene
         ids.add(entry.id)
         report.opened += 1
         report.entries.append(entry)
-        report.lost += sum(end - first for first, end in entry.detail.get("lost", ()))
     return seen
 
 
-def absent(report: Report, seen: set[int]) -> None:
-    """Positions that nothing was given for, and that no entry says a restore has lost."""
-    lost = {at for entry in report.entries for first, end in entry.detail.get("lost", ()) for at in range(first, end)}
-    for first, end in ranges(at for at in range(report.size) if at not in seen and at not in lost):
+def _placed(
+    given: Iterable[Opened], waiting: Iterable[tuple[bytes, bytes]], first_at: Mapping[bytes, int]
+) -> Iterator[Opened]:
+    """What was given, and of what waits the published, which a crash or a moment keeps from knowing its position."""
+    seen = set()
+    for each in given:
+        seen.add(each.position)
+        yield each
+    for salt, entry in waiting:
+        position = first_at.get(commitment(salt, entry))
+        if position is not None and position not in seen:
+            yield Opened(position, salt, entry)
+
+
+def absent(report: Report, seen: set[int], size: int) -> None:
+    """Positions before `size` that nothing was given for, and that no entry says a restore has lost."""
+    lost = report.lost
+    for first, end in ranges(at for at in range(size) if at not in seen and at not in lost):
         what = "The stores lack entries of the log, and none says that a restore has lost them."
         report.findings.append(Finding(what, first, end))
 
@@ -156,10 +178,13 @@ def folder(
     keys: Sequence[NoteKey] = (),
     witnesses: Sequence[NoteKey] = (),
     given: Iterable[Opened] = (),
-    complete: bool = False,
+    waiting: Iterable[tuple[bytes, bytes]] = (),
+    complete: int = 0,
+    remembered: Iterable[tuple[str, Checkpoint]] = (),
 ) -> Report:
     """Check a whole folder. `keys`: those known from elsewhere; without, those in the folder, which are its own word.
-    `complete`: everything that the stores have was given, so that what is missing is missing there.
+    `waiting`: as `open_entries` takes it. `complete`: everything that the stores have was given of so many entries, so that
+    what is missing is missing there. `remembered`: checkpoints that somebody remembers, with a name for who does.
 
     Raises Rejected where there is no log in it.
     """
@@ -168,6 +193,8 @@ def folder(
     if origin is None or not trusted:
         raise Rejected("There is no transparency log in this folder.")
     report = Report(origin, tuple(str(key) for key in trusted))
+    for foreign in (key for key in where.listed() if keys and key not in trusted):
+        report.findings.append(Finding(f"The folder lists a verifier key that isn't the log's: {foreign}."))
     raw = [(str(size), where.raw_checkpoint(size)) for size in where.sizes()]
     try:
         raw.append(("newest", (where.path / "checkpoint").read_bytes()))
@@ -179,10 +206,21 @@ def folder(
     leaves = _bundles(report, tiles, report.size)
     _tiles(report, tiles, report.size)
     roots(report, found, tiles.subtree(report.size), report.size)
-    seen = open_entries(report, leaves, given)
-    if complete:
-        absent(report, seen)
+    _remembered(report, remembered, tiles.subtree(report.size))
+    absent(report, open_entries(report, leaves, given, waiting), complete)
     return report
+
+
+def _remembered(report: Report, heads: Iterable[tuple[str, Checkpoint]], subtree: merkle.Subtree) -> None:
+    """What others hold of this log must be a beginning of it."""
+    for who, head in heads:
+        if head.size > report.size:
+            what = f"The log ends at {report.size}, {who} remembers {head.size} entries."
+            report.findings.append(Finding(what, report.size, head.size))
+            continue
+        with suppress(Conflict):  # tiles that are missing were found already
+            if head.origin != report.origin or (subtree(0, head.size) if head.size else merkle.EMPTY_ROOT) != head.root:
+                report.findings.append(Finding(f"What {who} remembers isn't a beginning of this log.", 0, head.size))
 
 
 def _bundles(report: Report, tiles: Tiles, size: int) -> dict[int, bytes]:

@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from fideslang.default_taxonomy import DEFAULT_TAXONOMY
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, String, Text, Uuid, select
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String, Text, UniqueConstraint, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -22,9 +22,9 @@ from governance import clock
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import Conflict, Rejected
-from governance.evidence import pending
 from governance.evidence.entry import EntryType
 from governance.evidence.fields import COUNT_MAX
+from governance.evidence.rows import Recorded
 from governance.ids import uuid7
 from governance.incidents.incident import ROLE_CHARACTERS_MAX, Incident, Severity, plain
 from governance.incidents.opening import locked
@@ -58,10 +58,12 @@ class Risk(StrEnum):
 
 
 class IncidentAssessment(Base):
-    """One assessment, whole. `subjects` and `records` are approximate numbers (Art. 33(3)(a)); `for_customers`: data that
-    the service processes for its customers, who are the controllers, is among it (Art. 33(2))."""
+    """One assessment, whole. `number`: the how manyeth of its incident, so that no clock decides which stands. `subjects` and
+    `records` are approximate numbers (Art. 33(3)(a)); `for_customers`: data that the service processes for its customers, who
+    are the controllers, is among it (Art. 33(2))."""
 
     __tablename__ = "incident_assessment"
+    __table_args__ = (UniqueConstraint("incident_id", "number"),)
 
     id: Mapped[UUID] = impersonal(Uuid, 620, primary_key=True)
     incident_id: Mapped[UUID] = impersonal(Uuid, 621, args=(ForeignKey(Incident.id),), index=True)
@@ -79,11 +81,16 @@ class IncidentAssessment(Base):
     consequences: Mapped[str] = impersonal(Text, 633)
     measures: Mapped[str] = impersonal(Text, 634)
     for_customers: Mapped[bool] = impersonal(Boolean, 635)
+    number: Mapped[int] = impersonal(Integer, 636)
+    entry_id: Mapped[UUID] = impersonal(Uuid, 637)
 
     @property
     def due_at(self) -> datetime | None:
         """When the authority must know; None of what is no breach."""
         return self.aware_at + TO_AUTHORITY if self.aware_at is not None else None
+
+
+ASSESSED: Final = Recorded(IncidentAssessment, EntryType.INCIDENT_ASSESSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +123,23 @@ async def assess(db: Database, incident_id: UUID, known: Assessment, *, by: str)
             raise Conflict("The incident is closed: open another for what has become known since.")
         before = await newest(session, incident_id)
         row = _merged(incident, before, known, by)
-        session.add(row)
         incident.severity = row.severity
-        detail = {"incident": incident_id, "as": row.kind, "subjects": row.subjects, "records": row.records}
-        await pending.record(session, EntryType.INCIDENT_ASSESSED, detail=detail)
+        detail = {
+            "incident": incident_id,
+            "as": row.kind,
+            "aware": row.aware_at,
+            "subjects": row.subjects,
+            "records": row.records,
+        }
+        await ASSESSED.record(session, row, detail)
+        session.add(row)
     return row
 
 
 async def newest(session: AsyncSession, incident_id: UUID) -> IncidentAssessment | None:
     """The assessment that stands."""
     mine = select(IncidentAssessment).where(IncidentAssessment.incident_id == incident_id)
-    found: IncidentAssessment | None = await session.scalar(mine.order_by(IncidentAssessment.id.desc()).limit(1))
+    found: IncidentAssessment | None = await session.scalar(mine.order_by(IncidentAssessment.number.desc()).limit(1))
     return found
 
 
@@ -136,6 +149,7 @@ def _merged(incident: Incident, before: IncidentAssessment | None, known: Assess
     row = IncidentAssessment(
         id=uuid7(),
         incident_id=incident.id,
+        number=before.number + 1 if before is not None else 1,
         assessed_at=clock.now(),
         assessed_by=by,
         kind=known.kind.value,

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Mapped
 from governance.datamap import Base, DataUse, LegalBasis, declared, impersonal
 from governance.db import UtcDateTime
 from governance.errors import Rejected
+from governance.evidence.entry import EntryType
+from governance.evidence.rows import Recorded
 
 TEXT_CHARACTERS_MAX: Final = 2000
 ROLE_CHARACTERS_MAX: Final = 20
@@ -72,6 +74,9 @@ class Incident(Base):
     closed_at: Mapped[datetime | None] = impersonal(UtcDateTime, 604, nullable=True)
     closed_by: Mapped[str | None] = impersonal(String(ROLE_CHARACTERS_MAX), 605, nullable=True)
     closed_because: Mapped[str | None] = impersonal(Text, 606, nullable=True)
+    entry_id: Mapped[UUID | None] = impersonal(Uuid, 608, nullable=True)
+    acknowledged_entry: Mapped[UUID | None] = impersonal(Uuid, 609, nullable=True)
+    closed_entry: Mapped[UUID | None] = impersonal(Uuid, 610, nullable=True)
 
     @property
     def answered(self) -> bool:
@@ -80,6 +85,18 @@ class Incident(Base):
             self.acknowledged_runs is not None and self.acknowledged_runs >= self.runs
         )
 
+
+OPENED: Final = Recorded(Incident, EntryType.INCIDENT_OPENED, ("control", "cause", "opened_at", "opened_by", "summary"))
+ACKNOWLEDGED: Final = Recorded(
+    Incident,
+    EntryType.INCIDENT_ACKNOWLEDGED,
+    ("acknowledged_at", "acknowledged_by", "acknowledged_runs", "reason"),
+    "acknowledged_entry",
+    again=True,
+)
+CLOSED: Final = Recorded(
+    Incident, EntryType.INCIDENT_CLOSED, ("closed_at", "closed_by", "closed_because"), "closed_entry"
+)
 
 _open = Incident.closed_at.is_(None)
 # Two processes can't open one each for the same cause; what people report has no control, and NULLs differ.

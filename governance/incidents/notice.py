@@ -17,8 +17,8 @@ from governance import clock
 from governance.datamap import Base, DataUse, OnErasure, impersonal
 from governance.db import Database, UtcDateTime
 from governance.errors import Conflict, Rejected
-from governance.evidence import pending
 from governance.evidence.entry import EntryType
+from governance.evidence.rows import Recorded
 from governance.ids import uuid7
 from governance.incidents.assessment import IncidentAssessment, Kind, Risk, newest
 from governance.incidents.incident import ROLE_CHARACTERS_MAX, Incident, of_breach, plain
@@ -69,6 +69,10 @@ class IncidentNotice(Base):
     account_id: Mapped[UUID | None] = of_breach(Uuid, 648, on_erasure=OnErasure.DETACH, nullable=True)
     recorded_at: Mapped[datetime] = impersonal(UtcDateTime, 649)
     recorded_by: Mapped[str] = impersonal(String(ROLE_CHARACTERS_MAX), 650)
+    entry_id: Mapped[UUID] = impersonal(Uuid, 651)
+
+
+NOTIFIED: Final = Recorded(IncidentNotice, EntryType.INCIDENT_NOTIFIED)
 
 
 async def given(
@@ -134,11 +138,9 @@ async def _add(
 ) -> None:  # fmt: skip
     if reference and (len(reference) > 100 or not reference.isprintable()):
         raise Rejected("Give the reference in 100 printable characters at most.", field="reference")
-    session.add(
-        IncidentNotice(
-            id=uuid7(), incident_id=incident_id, recipient=to.value, given=is_given, at=at, ground=ground, reason=reason,
-            reference=reference, account_id=account_id, recorded_at=clock.now(), recorded_by=by,
-        )
+    row = IncidentNotice(
+        id=uuid7(), incident_id=incident_id, recipient=to.value, given=is_given, at=at, ground=ground, reason=reason,
+        reference=reference, account_id=account_id, recorded_at=clock.now(), recorded_by=by,
     )  # fmt: skip
-    detail = {"incident": incident_id, "recipient": to.value, "given": is_given}
-    await pending.record(session, EntryType.INCIDENT_NOTIFIED, detail=detail)
+    await NOTIFIED.record(session, row, {"incident": incident_id, "recipient": to.value, "given": is_given})
+    session.add(row)

@@ -10,10 +10,8 @@ from governance import clock, events
 from governance.datamap import DataUse
 from governance.db import Database, add_once
 from governance.errors import Conflict, NotFound
-from governance.evidence import pending
-from governance.evidence.entry import EntryType
 from governance.ids import uuid7
-from governance.incidents.incident import Cause, Incident, Severity, plain
+from governance.incidents.incident import ACKNOWLEDGED, OPENED, Cause, Incident, Severity, plain
 
 _OURSELVES = "service"
 
@@ -74,6 +72,7 @@ async def acknowledge(db: Database, incident_id: UUID, *, by: str, reason: str) 
             raise Conflict("The incident was acknowledged already, and nothing new was seen since.")
         row.acknowledged_at, row.acknowledged_by, row.reason = clock.now(), by, text
         row.acknowledged_runs = row.runs
+        await ACKNOWLEDGED.record(session, row, {"incident": row.id})
         control = row.control or ""
     await events.emit_async(
         "incidents:record:acknowledged", {"incident_id": str(incident_id), "control": control, "by": by}
@@ -112,5 +111,4 @@ def _row(control: str | None, severity: Severity, cause: Cause, by: str, summary
 
 
 async def _record(session: AsyncSession, row: Incident) -> None:
-    detail = {"incident": row.id, "severity": row.severity}
-    await pending.record(session, EntryType.INCIDENT_OPENED, detail=detail)
+    await OPENED.record(session, row, {"incident": row.id, "severity": row.severity})

@@ -19,11 +19,9 @@ from governance import clock
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import Conflict, NotFound
-from governance.evidence import pending
-from governance.evidence.entry import EntryType
 from governance.incidents import affected, notice
 from governance.incidents.assessment import IncidentAssessment, Kind, Risk
-from governance.incidents.incident import Incident, plain
+from governance.incidents.incident import CLOSED, Incident, plain
 from governance.incidents.notice import IncidentNotice, Told
 from governance.incidents.opening import locked
 
@@ -145,7 +143,7 @@ async def close(db: Database, incident_id: UUID, *, by: str, reason: str) -> Non
         if missing := (await load(session, incident_id)).missing():
             raise Conflict(" ".join(["It can't be closed yet.", *missing]))
         row.closed_at, row.closed_by, row.closed_because = clock.now(), by, text
-        await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": incident_id})
+        await CLOSED.record(session, row, {"incident": incident_id})
 
 
 async def _incident(session: AsyncSession, incident_id: UUID) -> Incident:
@@ -158,10 +156,10 @@ async def _incident(session: AsyncSession, incident_id: UUID) -> Incident:
 async def _records(session: AsyncSession, rows: Sequence[Incident]) -> list[Record]:
     ids = [row.id for row in rows]
     assessments: dict[UUID, list[IncidentAssessment]] = defaultdict(list)
-    for each in await session.scalars(_of(IncidentAssessment, ids)):
+    for each in await session.scalars(_of(IncidentAssessment, ids).order_by(IncidentAssessment.number)):
         assessments[each.incident_id].append(each)
     notices: dict[UUID, list[IncidentNotice]] = defaultdict(list)
-    for notice_row in await session.scalars(_of(IncidentNotice, ids)):
+    for notice_row in await session.scalars(_of(IncidentNotice, ids).order_by(IncidentNotice.id)):
         notices[notice_row.incident_id].append(notice_row)
     people = await affected.counted(session, ids)
     return [
@@ -170,4 +168,4 @@ async def _records(session: AsyncSession, rows: Sequence[Incident]) -> list[Reco
 
 
 def _of(table: Any, ids: Sequence[UUID]) -> Select[Any]:
-    return select(table).where(table.incident_id.in_(ids)).order_by(table.id)
+    return select(table).where(table.incident_id.in_(ids))

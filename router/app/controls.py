@@ -13,6 +13,7 @@ from governance.controls.bodies_not_stored import BodiesNotStored
 from governance.controls.card_numbers_absent import CardNumbersAbsent
 from governance.controls.erasure_complete import ErasureComplete
 from governance.controls.keys_rotated import KeysRotated
+from governance.controls.log_intact import LogIntact
 from governance.controls.log_witnessed import LogWitnessed
 from governance.controls.pii_sealed import PiiSealed
 from governance.controls.purpose_limited import PurposeLimited
@@ -22,10 +23,13 @@ from governance.controls.runs import Runs
 from governance.controls.undeclared_personal_data import UndeclaredPersonalData
 from governance.datamap import Store
 from governance.errors import Conflict
+from governance.evidence import event_log, own
+from governance.evidence.verify import Report
 from governance.period import Period
 from policies import collection, recipients, retention, version
 from router.app import hosts, links, rests, self_probe, setup, witnesses
 from router.app.own_probe import probe
+from router.app.registers import REGISTERS
 from router.app.stores import Stores
 from router.billing import offered
 from router.controls.charges_match_usage import ChargesMatchUsage
@@ -79,8 +83,13 @@ def registry(stores: Stores) -> Registry:
             ),
             TransportEncrypted(lambda: links.of(settings, _catalog(settings))),
             LogWitnessed(witnesses.of(settings)),
+            LogIntact(partial(own.check, stores.log, REGISTERS), _events(settings)),
         )
     )
+
+
+def _events(settings: Settings) -> Callable[[Report], Awaitable[list[str]]]:
+    return lambda report: asyncio.to_thread(event_log.differences, settings.log_folder, report.entries)
 
 
 def _catalog(settings: Settings) -> Catalog:

@@ -9,9 +9,10 @@ from governance import events, pair
 from governance.backup import in_use
 from governance.datamap import Store
 from governance.db import Database
-from governance.errors import ConfigurationError, KeyUnavailable
+from governance.errors import ConfigurationError, KeyUnavailable, Rejected
 from governance.evidence import folder, pending
 from governance.evidence.log import Log
+from governance.evidence.note import NoteKey
 from governance.vault import event_signature, restored
 from governance.vault.channel import open_channel
 from governance.vault.keyrings import create_keyring, open_keyring
@@ -122,8 +123,17 @@ async def _open(settings: Settings, held: int) -> Stores:
     StaffLog(keys)
     with suppress(KeyUnavailable):  # a root key that doesn't fit: who opened the stores says so, or asks why
         await event_signature.sign_events(keys, settings.log_folder)
-    log = Log(settings.log_folder / folder.NAME, data, keys, settings.log_origin)
+    log = Log(settings.log_folder / folder.NAME, data, keys, settings.log_origin, _known_keys(settings))
     return Stores(settings, data, keys, permitted, log, Shared.open(settings.run_folder / "shared.mm"), held)
+
+
+def _known_keys(settings: Settings) -> list[NoteKey]:
+    try:
+        return [NoteKey.parse(text) for text in settings.log_keys]
+    except Rejected:
+        raise ConfigurationError(
+            "Setting VALUEAPI_LOG_KEYS: each is a verifier key, as `audit verify` shows it."
+        ) from None
 
 
 @asynccontextmanager

@@ -9,11 +9,12 @@ import typer
 
 from governance.datamap import Store
 from governance.errors import Conflict, Rejected
-from governance.evidence import bundle, event_log, folder, pending, rebuild, verify, witness
+from governance.evidence import bundle, event_log, folder, own, pending, rebuild, verify, witness
 from governance.evidence.entry import Entry, Opened
 from governance.evidence.folder import LogFolder
 from governance.evidence.note import NoteKey
 from governance.evidence.verify import Report
+from router.app.registers import REGISTERS
 from router.app.stores import Stores, opened
 from router.cli.output import Json, fail, out, print_json, table, verb
 from router.settings import Settings
@@ -26,6 +27,7 @@ Keys = Annotated[
     typer.Option("--key", help="The log's verifier key as you know it; default: the one beside the log, its own word."),
 ]
 Witnesses = Annotated[list[str] | None, typer.Option("--witness", help="A witness's verifier key.")]
+_CHECKPOINT_BYTES_MAX = 64 * 1024
 _TRIES = 50
 _TRY_S = 0.2
 
@@ -62,18 +64,15 @@ def verify_(
         report = bundle.check(path.read_bytes(), keys=keys, witnesses=cosigners)
     else:
         raise Rejected(f"{path} is neither a folder nor a file.", field="path")
-    _print(report, told, as_json, named=bool(keys))
+    _print(report, told, as_json, named=bool(keys) or path is None)
 
 
 async def _home(keys: list[NoteKey], witnesses: list[NoteKey]) -> tuple[Report, list[str]]:
     """This home's log with the entries of its stores, and its event log against them."""
     async with opened(Settings.load()) as stores:
-        given = await _given(stores)
-        if stores.log.folder.origin is None and not given:
+        report = await own.check(stores.log, REGISTERS, keys=keys, witnesses=witnesses)
+        if report is None:
             fail("Nothing has been published yet.", Exit.INCOMPLETE)
-        report = await asyncio.to_thread(
-            lambda: verify.folder(stores.log.folder, keys=keys, witnesses=witnesses, given=given, complete=True)
-        )
         return report, await asyncio.to_thread(event_log.differences, stores.settings.log_folder, report.entries)
 
 
@@ -88,7 +87,7 @@ def _print(report: Report, told: list[str], as_json: bool, *, named: bool) -> No
         "cosigned": report.cosigned,
         "opened": report.opened,
         "not_given": report.not_given,
-        "lost": report.lost,
+        "lost": len(report.lost),
     }
     if as_json:
         print_json(found | {"findings": [asdict(each) for each in report.findings], "event_log": told})
@@ -96,7 +95,7 @@ def _print(report: Report, told: list[str], as_json: bool, *, named: bool) -> No
         out.print(
             f"Log {report.origin}: {report.size} entries, {report.checkpoints} checkpoints ({report.cosigned} cosigned). "
             f"{report.opened} entries opened, {report.not_given} not given"
-            + (f", {report.lost} of them lost by a restore." if report.lost else "."),
+            + (f", {found['lost']} of them lost by a restore." if found["lost"] else "."),
             markup=False, soft_wrap=True,
         )  # fmt: skip
         if not named:
@@ -186,9 +185,6 @@ async def _advanced(stores: Stores) -> None:
 @app.command("rebuild")
 @verb()
 def rebuild_(
-    origin: Annotated[
-        str | None, typer.Option(help="What checkpoints of this log name, where its folder is gone and it isn't set.")
-    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint that somebody outside has kept: nothing may contradict it.")
     ] = None,
@@ -196,13 +192,13 @@ def rebuild_(
 ) -> None:
     """Make the log's folder again out of the stores' entries, where it was lost or put back from an old copy."""
     try:
-        known = checkpoint.read_bytes() if checkpoint is not None else None
+        known = _head_of(checkpoint) if checkpoint is not None else None
     except OSError:
         raise Rejected("The checkpoint can't be read.", field="checkpoint") from None
 
     async def make() -> tuple[int, int]:
         async with opened(Settings.load()) as stores:
-            return await rebuild.rebuild(stores.log, origin, known)
+            return await rebuild.rebuild(stores.log, known)
 
     before, size = asyncio.run(make())
     if as_json:
@@ -213,6 +209,12 @@ def rebuild_(
         out.print(
             "Compare its checkpoint with one that somebody outside has kept: `audit rebuild --checkpoint` would have."
         )
+
+
+def _head_of(file: Path) -> bytes:
+    """Its first bytes: a checkpoint has no more."""
+    with file.open("rb") as opened_file:
+        return opened_file.read(_CHECKPOINT_BYTES_MAX)
 
 
 @app.command("witness")

@@ -19,7 +19,7 @@ from governance.backup.copy import Progress
 from governance.backup.registry import Backup
 from governance.datamap import DataUse, Store
 from governance.db import Database
-from governance.errors import ConfigurationError, Rejected, VaultError
+from governance.errors import ConfigurationError, Conflict, Rejected, VaultError
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
 from governance.period import Period
@@ -204,10 +204,15 @@ async def _reconcile(settings: Settings, store: Store, sha256: str) -> str | Non
     """Opening the stores undoes what the restore brought back; why that can't be yet, where it can't."""
     try:
         async with opened(settings) as stores:
-            database = stores.data if store is Store.DATA else stores.keys.db
+            # In the other store: who deletes entries of this one can't say there that a restore has lost them.
+            database = stores.keys.db if store is Store.DATA else stores.data
             async with database.transaction(DataUse.SECURITY) as session:
                 detail = {"store": store, "backup": sha256}
                 await pending.record(session, EntryType.STORE_RESTORED, detail=detail)
+            try:
+                await stores.log.advance()  # before the other store is restored as well
+            except (Conflict, Rejected) as error:
+                return f"What was destroyed since is destroyed again; the transparency log waits. {error}"
             return None
     except (ConfigurationError, VaultError) as error:
         # Nothing opens the stores until it is mended, and whoever opens them then begins with it.

@@ -27,7 +27,8 @@ def list_(as_json: Json = False) -> None:
 
     async def read() -> list[dict[str, object]]:
         async with opened(Settings.load()) as stores:
-            register = await bindings.bound(stores.data, promises.load())
+            register = promises.load()
+            register = bindings.bound(register, await bindings.changes(stores.data, register))
             return [
                 {
                     "id": statement.id,

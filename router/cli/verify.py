@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -11,12 +12,16 @@ from rich.table import Table
 
 from governance.controls import due
 from governance.controls.runs import Run
+from governance.evidence import own
+from governance.evidence.verify import Report
 from policies import attestations, bindings, kept, promises
+from policies.bindings import Binding
 from policies.kept import Shown, State
 from policies.promises import Register
 from router.app import child
 from router.app.controls import kept as controls_kept
 from router.app.controls import registry
+from router.app.registers import REGISTERS
 from router.app.stores import opened
 from router.cli import controls_run
 from router.cli.output import Json, out, print_json, verb
@@ -29,6 +34,7 @@ _STYLE: dict[State, str] = {
     State.UNATTESTED: "yellow",
 }  # fmt: skip
 _BAD = (State.FAILING, State.STALE)
+_WRONG_SHOWN = 10
 
 
 @verb()
@@ -44,34 +50,55 @@ def verify(
     if recorded and anew:
         raise typer.BadParameter("Choose --recorded or --anew.")
     os.nice(child.NICE)
-    register, found, last = asyncio.run(_look(recorded, anew, shown_progress=not as_json))
+    seen = asyncio.run(_look(recorded, anew, shown_progress=not as_json))
     if as_json:
-        print_json(_told(register, found, last))
+        print_json(_told(seen))
     else:
-        _print(found)
-    states_ = {each.state for each in found}
-    if states_ != {State.KEPT}:
-        raise typer.Exit(Exit.FAILED if states_ & set(_BAD) else Exit.INCOMPLETE)
+        _print(seen)
+    states_ = {each.state for each in seen.promises}
+    if states_ != {State.KEPT} or seen.wrong:
+        raise typer.Exit(Exit.FAILED if seen.wrong or states_ & set(_BAD) else Exit.INCOMPLETE)
 
 
-async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> tuple[Register, list[Shown], Mapping[str, Run]]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """`changed`: promises that were bound anew; `log`: what the evidence rests on, None before anything was published."""
+
+    register: Register
+    changed: Mapping[str, Binding]
+    promises: list[Shown]
+    runs: Mapping[str, Run]
+    log: Report | None
+
+    @property
+    def wrong(self) -> list[str]:
+        """What isn't as it was recorded: no evidence counts while there is any."""
+        return [each.what for each in self.log.findings] if self.log is not None else []
+
+
+async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> _Seen:
     async with opened(Settings.load()) as stores:
         controls = registry(stores)
-        register = await bindings.bound(stores.data, promises.load())
+        register = promises.load()
+        changed = await bindings.changes(stores.data, register)
+        register = bindings.bound(register, changed)
         runs = await controls_kept(stores)
         if not recorded:
             waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest())
             await controls_run.run(stores, controls, waiting, shown=shown_progress)
         last = await runs.judged()
-        return register, kept.shown(register, controls, last, await attestations.current(stores.data)), last
+        shown = kept.shown(register, controls, last, await attestations.current(stores.data))
+        return _Seen(register, changed, shown, last, await own.check(stores.log, REGISTERS))
 
 
-def _told(register: Register, found: list[Shown], last: Mapping[str, Run]) -> dict[str, object]:
+def _told(seen: _Seen) -> dict[str, object]:
+    found = seen.promises
     return {
-        "policy": register.version,
+        "policy": seen.register.version,
         "program": program.digest(),
+        "log": {"size": seen.log.size if seen.log is not None else 0, "ok": not seen.wrong, "findings": seen.wrong},
         "counts": kept.counted(found),
-        "notices": len(register.statements) - len(found),
+        "notices": len(seen.register.statements) - len(found),
         "promises": [
             {
                 "id": each.statement.id,
@@ -81,6 +108,7 @@ def _told(register: Register, found: list[Shown], last: Mapping[str, Run]) -> di
                 "controls": list(each.promise.controls),
                 "attestations": list(each.promise.attestations),
                 "narrowed_by": each.promise.narrowed_by,
+                "bound": _binding(seen.changed.get(each.statement.id)),
                 "evidence": {name: str(entry) for name, entry in each.evidence.items()},
                 "missing": list(each.missing),
             }
@@ -96,19 +124,33 @@ def _told(register: Register, found: list[Shown], last: Mapping[str, Run]) -> di
                 "missing": run.missing,
                 "evidence": str(run.evidence_id) if run.evidence_id is not None else None,
             }
-            for run in sorted(last.values(), key=lambda run: run.control)
+            for run in sorted(seen.runs.values(), key=lambda run: run.control)
         ],
     }
 
 
-def _print(found: list[Shown]) -> None:
+def _binding(changed: Binding | None) -> dict[str, str] | None:
+    if changed is None:
+        return None
+    return {"at": changed.at.isoformat(timespec="seconds"), "by": changed.by, "evidence": str(changed.evidence_id)}
+
+
+def _print(seen: _Seen) -> None:
     grid = Table.grid(padding=(0, 2))
-    for each in found:
+    for each in seen.promises:
         grid.add_row(each.statement.id, f"[{_STYLE[each.state]}]{each.state.value}[/]", escape(each.statement.text))
         for why in each.missing:
             grid.add_row("", "", f"[dim]{escape(why)}[/]")
         for name, entry in each.evidence.items():
             grid.add_row("", "", f"[dim]evidence of {name}: {entry}[/]")
+        if (changed := seen.changed.get(each.statement.id)) is not None:
+            told = f"bound to other controls on {changed.at:%Y-%m-%d} by {changed.by}: {changed.evidence_id}"
+            grid.add_row("", "", f"[dim]{escape(told)}[/]")
     out.print(grid)
-    counts = ", ".join(f"{number} {state}" for state, number in kept.counted(found).items() if number)
-    out.print(f"\n{len(found)} promises: {counts}.", markup=False)
+    counts = ", ".join(f"{number} {state}" for state, number in kept.counted(seen.promises).items() if number)
+    out.print(f"\n{len(seen.promises)} promises: {counts}.", markup=False)
+    if seen.wrong:
+        out.print("The evidence isn't as it was recorded, and shows nothing until that is explained:", style="bold red")
+        for what in seen.wrong[:_WRONG_SHOWN]:
+            out.print(f"WRONG {what}", markup=False, soft_wrap=True)
+        out.print("`valueapi audit verify` says all of it.", markup=False)

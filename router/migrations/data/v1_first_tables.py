@@ -76,7 +76,7 @@ def upgrade() -> None:
         "data_evidence_state",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("log_id", sa.Uuid(), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("checkpoint", sa.Text(), nullable=False),
         sa.Column("events_first", sa.String(length=64), nullable=False),
         sa.Column("events_bytes", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_data_evidence_state")),
@@ -142,6 +142,9 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_by", sa.String(length=20), nullable=True),
         sa.Column("closed_because", sa.Text(), nullable=True),
+        sa.Column("entry_id", sa.Uuid(), nullable=True),
+        sa.Column("acknowledged_entry", sa.Uuid(), nullable=True),
+        sa.Column("closed_entry", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
     )
     with op.batch_alter_table("incident", schema=None) as batch_op:
@@ -371,8 +374,11 @@ def upgrade() -> None:
         sa.Column("consequences", sa.Text(), nullable=False),
         sa.Column("measures", sa.Text(), nullable=False),
         sa.Column("for_customers", sa.Boolean(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_incident_assessment_incident_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident_assessment")),
+        sa.UniqueConstraint("incident_id", "number", name=op.f("uq_incident_assessment_incident_id_number")),
     )
     with op.batch_alter_table("incident_assessment", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_incident_assessment_incident_id"), ["incident_id"], unique=False)
@@ -390,6 +396,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(length=20), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["incident_id"], ["incident.id"], name=op.f("fk_incident_notice_incident_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident_notice")),
     )

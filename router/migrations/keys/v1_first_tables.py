@@ -106,7 +106,7 @@ def upgrade() -> None:
         "keys_evidence_state",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("log_id", sa.Uuid(), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("checkpoint", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys_evidence_state")),
     )
     op.create_table(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, select, update
 
+from governance import clock
 from governance.bodies import attestation
 from governance.controls import due
 from governance.controls.control import ControlResult, Outcome
@@ -21,8 +23,11 @@ from governance.db import Database
 from governance.errors import NotFound
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
+from governance.evidence.log import Log
+from governance.evidence.pending import DataEvidence
 from governance.ids import uuid7
 from governance.incidents import opening
+from governance.period import Period
 from governance.vault.keys import KeyStore
 from tests.governance.controls.made import CODE, FAILED, PASSED, UNPROVEN, Made, Other
 
@@ -201,6 +206,30 @@ async def test_a_run_that_was_removed_beside_its_entry_is_a_failure(kept: Runs, 
     # A run that follows answers for itself.
     await kept.run(failing, CODE)
     assert "removed" not in (await kept.judged())["made"].failures[0]
+
+
+async def test_a_clock_that_was_ahead_hides_nothing_that_came_after(
+    kept: Runs, data: Database, stores: tuple[Database, KeyStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(tmp_path / "log", *stores, "log.example.com")
+    good, bad = Made(PASSED), Made(FAILED)
+    Registry([good])
+    ahead = time.time_ns() + 10**9 * 86_400
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time_ns", lambda: ahead)  # what ids are made of
+        wrong.setattr(clock, "_now", lambda: datetime.now(UTC) + timedelta(days=1))
+        early = await kept.run(good, CODE)
+    assert not early.fresh(Period.parse("P9D"))  # it shows nothing of a time that is yet to come
+    await log.advance()
+    await kept.run(bad, CODE)
+    for _ in range(2):  # before it has its position, and with it
+        assert (await kept.latest())["made"].outcome is Outcome.FAILED
+        await log.advance()
+    # Nor does one whose entry is gone come to the front.
+    async with data.transaction(DataUse.SECURITY) as session:
+        await session.execute(delete(DataEvidence).where(DataEvidence.id == early.evidence_id))
+    assert (await kept.latest())["made"].outcome is Outcome.FAILED
+    assert (await kept.judged())["made"].outcome is Outcome.FAILED
 
 
 async def test_the_newest_runs_of_a_control_come_first(kept: Runs, data: Database) -> None:

@@ -54,7 +54,9 @@ def opened(position: int) -> Opened:
             EntryType.STAFF_ACCESS, person, column="outbox.body", use="essential.service", actor="legal", on_case=True
         ),
         lambda: made(EntryType.STORE_RESTORED, None, store="data", backup=hashlib.sha256(b"%d" % position).hexdigest()),
-        lambda: made(EntryType.INCIDENT_CLOSED, None, incident=person),
+        lambda: made(
+            EntryType.INCIDENT_CLOSED, None, incident=person, row=hashlib.sha256(b"%d" % position).hexdigest()
+        ),
     ]
 
     def made(entry_type: EntryType, subject: UUID | None, **detail: object) -> Entry:

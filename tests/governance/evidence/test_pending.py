@@ -36,12 +36,14 @@ async def test_no_entry_without_its_change_and_no_change_without_its_entry(store
     for store, db in ((Store.DATA, data), (Store.KEYS, keys.db)):
         with pytest.raises(ZeroDivisionError):
             async with db.transaction(DataUse.SECURITY) as session:
-                await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": uuid7()})
+                await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": uuid7(), "row": "0" * 64})
                 raise ZeroDivisionError
         assert await entries(store, db) == []
         with pytest.raises(DeclarationError):
             async with db.transaction(DataUse.SECURITY) as session:
-                await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": "ada@example.org"})
+                await pending.record(
+                    session, EntryType.INCIDENT_CLOSED, detail={"incident": "ada@example.org", "row": "0" * 64}
+                )
 
 
 async def test_the_vault_records_what_it_does_to_keys(stores: Stores, log: Log) -> None:
@@ -162,6 +164,6 @@ async def test_a_session_without_a_recorder_refuses(stores: Stores) -> None:
     data.context.pop("evidence", None)
     with pytest.raises(RuntimeError, match="attach"):
         async with data.transaction(DataUse.SECURITY) as session:
-            await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": uuid7()})
+            await pending.record(session, EntryType.INCIDENT_CLOSED, detail={"incident": uuid7(), "row": "0" * 64})
     async with data.session(DataUse.SECURITY) as session:
         assert await session.scalar(select(func.count()).select_from(pending.DataEvidence)) == 0

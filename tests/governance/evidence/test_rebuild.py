@@ -11,7 +11,7 @@ from governance.errors import Conflict, NotFound, Rejected
 from governance.evidence import pending, rebuild
 from governance.evidence.entry import EntryType
 from governance.evidence.log import Log
-from governance.evidence.pending import DataEvidence, DataEvidenceState
+from governance.evidence.pending import DataEvidence
 from governance.ids import uuid7
 from tests.governance.evidence.conftest import Stores
 from tests.governance.evidence.test_log import add, add_at_once, judged
@@ -36,6 +36,14 @@ async def filled(stores: Stores, log: Log) -> bytes:
     await add_at_once(data, 300)
     await log.advance()
     return (log.folder.path / "checkpoint").read_bytes()
+
+
+async def remember(stores: Stores, head: str, *which: Store) -> None:
+    """Both stores, or those named, remember that checkpoint and none that came later."""
+    for store, db in ((Store.DATA, stores[0]), (Store.KEYS, stores[1].db)):
+        if store in (which or Store):
+            async with db.transaction(DataUse.SECURITY) as session:
+                await session.execute(update(pending.STATES[store]).values(checkpoint=head))
 
 
 async def test_a_lost_folder_is_made_again_bit_for_bit(stores: Stores, log: Log) -> None:
@@ -90,25 +98,76 @@ async def test_after_a_crash_half_way_it_is_finished(stores: Stores, log: Log, m
             await rebuild.rebuild(log)
     assert await rebuild.rebuild(log) == (200, 304)
     assert files(log.folder.path) == before
+    # Each of them says so, also the one that was cut short.
+    await log.advance()
+    report = await judged(stores, log)
+    assert sorted(each.detail["start"] for each in report.entries if each.type is EntryType.LOG_REBUILT) == [0, 200]
+
+
+async def test_an_old_folder_with_a_batch_that_was_being_written(stores: Stores, log: Log, tmp_path: Path) -> None:
+    await add(stores[0], 3)
+    await log.advance()
+    await add(stores[0], 2)
+    batch = await log._stage()
+    assert batch is not None
+    shutil.copytree(log.folder.path, tmp_path / "old")
+    head = await filled(stores, log)
+    shutil.rmtree(log.folder.path)
+    shutil.copytree(tmp_path / "old", log.folder.path)
+    assert await rebuild.rebuild(log, known=head) == (3, 309)
+    assert log.folder.staged() is None
+    done = await log.advance()
+    assert done is not None and done.size == 310
+    await judged(stores, log)
+
+
+async def test_a_kill_between_the_two_stores_and_then_a_lost_checkpoint(
+    stores: Stores, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One store knows the batch, the other doesn't yet; the batch says what its leaves were."""
+    await add(stores[0], 2)
+    await log.advance()
+    await add(stores[0], 2)
+    await add(stores[1].db, 2)
+    marked = log._mark
+
+    async def dies(store: Store, *rest: object) -> None:
+        if store is Store.KEYS:
+            raise OSError
+        await marked(store, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as cut:
+        cut.setattr(log, "_mark", dies)
+        with pytest.raises(OSError, match=r"^$"):
+            await log.advance()
+    folder = log.folder.path
+    before = files(folder)
+    for path in ("checkpoint", "checkpoints/6", "tile/0/000.p/6", "tile/entries/000.p/6"):
+        (folder / path).unlink()
+    shutil.copy(folder / "checkpoints" / "2", folder / "checkpoint")
+    assert await rebuild.rebuild(log) == (2, 6)
+    assert files(folder) == before
+    done = await log.advance()
+    assert done is not None and done.size == 7 and log.folder.staged() is None
+    await judged(stores, log)
 
 
 async def test_nothing_is_written_that_contradicts_what_was_published(stores: Stores, log: Log) -> None:
     data = stores[0]
     head = await filled(stores, log)
     folder = log.folder.path
+    earlier = log.folder.raw_checkpoint(4).decode()
     shutil.rmtree(folder)
     async with data.transaction(DataUse.SECURITY) as session:
         salt = await session.scalar(select(DataEvidence.salt).where(DataEvidence.position == 7))
         await session.execute(update(DataEvidence).where(DataEvidence.position == 7).values(salt=b"\0" * 32))
     with pytest.raises(Conflict, match="aren't those that were published"):
-        await rebuild.rebuild(log, known=head)
+        await rebuild.rebuild(log)
     assert not (folder / "origin").exists() and not (folder / "checkpoint").exists()
     async with data.transaction(DataUse.SECURITY) as session:
         await session.execute(update(DataEvidence).where(DataEvidence.position == 7).values(salt=salt))
-        # The stores have forgotten that more was published.
-        await session.execute(update(DataEvidenceState).values(size=300))
-    async with stores[1].db.transaction(DataUse.SECURITY) as session:
-        await session.execute(update(pending.STATES[Store.KEYS]).values(size=300))
+    # The stores have forgotten that more was published.
+    await remember(stores, earlier)
     with pytest.raises(Conflict, match="second history"):
         await rebuild.rebuild(log, known=head)
     assert not (folder / "origin").exists()
@@ -139,10 +198,8 @@ async def test_where_there_is_nothing_to_rebuild(stores: Stores, log: Log, tmp_p
     elsewhere = Log(log.folder.path, stores[0], stores[1])  # no origin is set
     for wrong in ("no checkpoint", head.decode().replace("log.example.com/t", "log.example.org/t")):
         with pytest.raises(Rejected):
-            await rebuild.rebuild(elsewhere, "log.example.com/t", wrong.encode())
-    with pytest.raises(Rejected):
-        await rebuild.rebuild(elsewhere, "two words")
-    assert await rebuild.rebuild(elsewhere, "log.example.com/t", head) == (0, 304)
+            await rebuild.rebuild(elsewhere, wrong.encode())
+    assert await rebuild.rebuild(elsewhere, head) == (0, 304)  # under the origin that the stores remember
     assert (log.folder.path / "checkpoint").read_bytes() == head
 
 

@@ -47,7 +47,13 @@ async def test_what_isnt_given_stays_and_nothing_is_overwritten(stores: Stores, 
     assert (last.subjects, last.severity, last.risk, last.facts) == (41, "critical", "likely", BREACH.facts)
     assert found.incident.severity == "critical"
     assert [detail for kind, detail in await entries(stores[0]) if kind is EntryType.INCIDENT_ASSESSED] == [
-        {"incident": str(breach), "as": "personal-data-breach", "subjects": number, "records": 120}
+        {
+            "incident": str(breach),
+            "as": "personal-data-breach",
+            "aware": "2026-11-26T12:00:00Z",
+            "subjects": number,
+            "records": 120,
+        }
         for number in (40, 41)
     ]
 
