@@ -26,11 +26,13 @@ async def check(
 ) -> Report | None:
     """Check all of it, and that rows of the registers are as their entries have them; None where nothing was published yet.
     `keys`: as known from elsewhere, in the place of the key store's own.
-
-    Raises Rejected where the folder holds no log though the stores have entries.
     """
-    if log.folder.origin is None and not await _anything(log):
-        return None
+    if log.folder.origin is None:
+        if not await _anything(log):
+            return None
+        return Report(
+            "", (), findings=[Finding("The log of these stores isn't here: it was lost, or is another machine's.")]
+        )
     await log.trust()
     told: list[Finding] = []
     remembered = await _remembered(log, told)

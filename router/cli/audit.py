@@ -159,6 +159,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a bundle that anybody checks offline, with `audit verify` or docs/privacy/verify_log.py."""
+    if not file.absolute().parent.is_dir() or file.is_symlink() or (file.exists() and not file.is_file()):
+        raise Rejected("A bundle is a new file, or takes the place of one, in a folder that is there.", field="out")
 
     async def make() -> int:
         async with opened(Settings.load()) as stores:

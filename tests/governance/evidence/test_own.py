@@ -216,5 +216,8 @@ async def test_what_a_store_lacks_is_found_while_other_entries_wait(stores: Stor
     assert [(each.first, each.end) for each in report.findings] == [(7, 8)]
 
 
-async def test_nothing_published_is_nothing_to_check(stores: Stores, log: Log) -> None:
+async def test_nothing_published_is_nothing_to_check_and_a_lost_folder_is_a_finding(stores: Stores, log: Log) -> None:
     assert await own.check(log) is None
+    await filled(stores, log)
+    shutil.rmtree(log.folder.path)
+    assert "it was lost" in await what_is_wrong(log)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -96,6 +97,15 @@ def test_a_log_is_verified_listed_exported_and_checked_by_the_single_file(servic
     refused = run(service, "audit", "verify", str(bad), check=False)
     assert refused.exit_code == 1 and "WRONG" in refused.stdout
     assert run(service, "audit", "verify", str(tmp_path / "nothing"), check=False).exit_code == 1
+
+
+def test_a_bundle_takes_the_place_of_a_file_alone(service: ValueAPI, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path, tmp_path / "link", tmp_path / "pipe", tmp_path / "no folder" / "bundle"):
+        refused = run(service, "audit", "export", "--out", str(wrong), check=False)
+        assert refused.exit_code == 1 and "A bundle is a new file" in refused.output
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_a_changed_event_log_is_found(service: ValueAPI) -> None:
