@@ -5,10 +5,8 @@ don't match both ways, a recipient isn't named where the file says so, what is c
 text itself block nothing.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from governance.datamap import DeclaredColumn
 from governance.errors import ConfigurationError
@@ -32,18 +30,13 @@ def check(version: Version, columns: Iterable[DeclaredColumn], controls: Iterabl
     blocks: list[str] = []
     named: set[str] = set()
     if version.series == "privacy":
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / version.series / version.version
-            folder.mkdir(parents=True)
-            for name, data in version.files.items():
-                (folder / name).write_bytes(data)
-            for part in (
-                lambda: named.update(promises.load(folder).controls),
-                lambda: retention.load(folder).check(columns),
-                lambda: recipients.load(folder),
-                lambda: collection.load(folder),
-            ):
-                blocks += _told(part)
+        for part in (
+            lambda: named.update(promises.of(version).controls),
+            lambda: retention.load(version.files).check(columns),
+            lambda: recipients.load(version.files),
+            lambda: collection.load(version.files),
+        ):
+            blocks += _told(part)
     else:
         blocks += _told(lambda: version.sections)
     return Checked(

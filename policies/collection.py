@@ -1,15 +1,15 @@
 """Reads `collection.yaml` of a policy version: which categories of personal data its text says are collected."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from governance.errors import ConfigurationError
-from policies import files
+from policies.files import Files, parsed, text
 from policies.retention import IN_FORCE
 from policies.sentences import sections
+from policies.version import TEXT
 
 _Text = Annotated[str, StringConstraints(min_length=1)]
 
@@ -35,15 +35,14 @@ class _File(BaseModel):
     categories: list[_Category]
 
 
-def load(folder: Path = IN_FORCE) -> Mapping[str, str | None]:
+def load(files: Files = IN_FORCE) -> Mapping[str, str | None]:
     """Each category with the id of the sentence that states it; None where none has to.
 
     Raises ConfigurationError where words aren't in the sentence, or a category stands twice.
     """
-    text = files.text(folder / "policy.md")
-    said = {sentence.id: sentence.text for section in sections(text) for sentence in section.sentences}
+    said = {sentence.id: sentence.text for section in sections(text(files, TEXT)) for sentence in section.sentences}
     found: dict[str, str | None] = {}
-    for each in files.parsed(folder / "collection.yaml", _File).categories:
+    for each in parsed(files, "collection.yaml", _File).categories:
         if each.category in found:
             raise ConfigurationError(f"collection.yaml: {each.category} stands twice.")
         if each.sentence is not None and (each.words or "") not in said.get(each.sentence, ""):

@@ -6,7 +6,7 @@ while each control's latest run passed and is not older than `evidence_max_age`,
 version; a later binding is a change in a live register.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator, 
 from governance.errors import ConfigurationError
 from governance.evidence import fields
 from governance.period import Period
-from policies import files
+from policies.files import Files, parsed, text
 from policies.retention import IN_FORCE
 from policies.sentences import Section, sections
+from policies.version import TEXT, Version
 
 
 class PromiseKind(StrEnum):
@@ -139,24 +140,42 @@ class _File(BaseModel):
 
 
 def load(folder: Path = IN_FORCE) -> Register:
-    """The register of a version's folder, checked against its `policy.md`.
+    """The register of a version's folder. Raises ConfigurationError as `of` does."""
+    return _register(folder, f"{folder.parent.name}/{folder.name}")
+
+
+def of(version: Version) -> Register:
+    """The register of a version, checked against its text.
 
     Raises ConfigurationError that names the file, and the place or the sentence.
     """
-    parsed = files.parsed(folder / "promises.yaml", _File)
-    _check_quoted(sections(files.text(folder / "policy.md")), parsed.sections)
-    statements = tuple(_statement(each) for section in parsed.sections for each in section.sentences)
+    return _register(version.files, version.name)
+
+
+def unshown(register: Register, passing: Collection[str]) -> list[str]:
+    """A sentence for each promise that a control doesn't show now; `passing`: ids of those that do."""
+    return [
+        f"{statement.id}: {', '.join(lacking)} {'shows' if len(lacking) == 1 else 'show'} nothing now: “{statement.text}”"
+        for statement, promise in register.promises
+        if (lacking := [each for each in promise.controls if each not in passing])
+    ]
+
+
+def _register(files: Files, version: str) -> Register:
+    file = parsed(files, "promises.yaml", _File)
+    _check_quoted(sections(text(files, TEXT)), file.sections)
+    statements = tuple(_statement(each) for section in file.sections for each in section.sentences)
     _check_narrowed(statements)
-    register = Register(f"{folder.parent.name}/{folder.name}", statements)
+    register = Register(version, statements)
     fields.declare_names("policy", (register.version,))
     fields.declare_names("statement", [each.id for each in statements])
     fields.declare_names("document", register.attestations)
     return register
 
 
-def _check_quoted(text: tuple[Section, ...], quoted: list[_Section]) -> None:
+def _check_quoted(said: tuple[Section, ...], quoted: list[_Section]) -> None:
     """Every sentence once, in order, word for word, under its section's title."""
-    for section, quoted_section in zip_longest(text, quoted):
+    for section, quoted_section in zip_longest(said, quoted):
         if section is None:
             raise ConfigurationError(f"promises.yaml: section {quoted_section.section} isn't in the policy's text.")
         if quoted_section is None or quoted_section.section != section.number:
@@ -183,10 +202,10 @@ def _check_narrowed(statements: tuple[Statement, ...]) -> None:
             raise ConfigurationError(f"promises.yaml: {each.id} is narrowed by no promise of this text.")
 
 
-def _statement(parsed: _Statement) -> Statement:
-    return Statement(parsed.id, parsed.text, _promise(parsed.promise) if parsed.promise else None, parsed.notice)
+def _statement(one: _Statement) -> Statement:
+    return Statement(one.id, one.text, _promise(one.promise) if one.promise else None, one.notice)
 
 
-def _promise(parsed: _Promise) -> Promise:
-    age = Period.parse(parsed.evidence_max_age)
-    return Promise(parsed.kind, tuple(parsed.controls), tuple(parsed.attestations), age, parsed.narrowed_by)
+def _promise(one: _Promise) -> Promise:
+    age = Period.parse(one.evidence_max_age)
+    return Promise(one.kind, tuple(one.controls), tuple(one.attestations), age, one.narrowed_by)

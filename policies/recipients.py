@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from governance.errors import ConfigurationError
-from policies import files
+from policies.files import Files, parsed, text
 from policies.retention import IN_FORCE
 from policies.sentences import sections
+from policies.version import TEXT
 
 
 class HostsFrom(StrEnum):
@@ -92,20 +92,19 @@ class _File(BaseModel):
     transfers: _Transfers
 
 
-def load(folder: Path = IN_FORCE) -> Recipients:
-    """The recipients of a version's folder, checked against its `policy.md`. Raises ConfigurationError naming the place."""
-    parsed = files.parsed(folder / "recipients.yaml", _File)
-    text = files.text(folder / "policy.md")
-    by_id = {sentence.id: sentence.text for section in sections(text) for sentence in section.sentences}
+def load(files: Files = IN_FORCE) -> Recipients:
+    """The recipients of a version, checked against its `policy.md`. Raises ConfigurationError naming the place."""
+    file = parsed(files, "recipients.yaml", _File)
+    by_id = {sentence.id: sentence.text for section in sections(text(files, TEXT)) for sentence in section.sentences}
     seen: set[str] = set()
-    for each in parsed.recipients:
+    for each in file.recipients:
         said = by_id.get(each.sentence)
         if said is None or (each.named and each.name not in said):
             raise ConfigurationError(f"recipients.yaml: {each.id} isn't named by sentence {each.sentence} of the text.")
         if each.id in seen or any(host in seen for host in each.hosts):
             raise ConfigurationError(f"recipients.yaml: {each.id} or one of its hosts stands twice.")
         seen.update((each.id, *each.hosts))
-    transfers = parsed.transfers
+    transfers = file.transfers
     for sentence in (transfers.countries_sentence, transfers.mechanism_sentence):
         if sentence not in by_id:
             raise ConfigurationError(f"recipients.yaml: transfers: there is no sentence {sentence} in the text.")
@@ -120,6 +119,6 @@ def load(folder: Path = IN_FORCE) -> Recipients:
             frozenset(each.hosts),
             each.hosts_from,
         )
-        for each in parsed.recipients
+        for each in file.recipients
     )
     return Recipients(tuple(found), transfers.countries, transfers.mechanism)

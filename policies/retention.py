@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from governance.errors import ConfigurationError
 from governance.period import Period
 from governance.retention.schedule import Rule, Schedule
-from policies import files
+from policies.files import Files, parsed
 
 IN_FORCE = Path(__file__).parent / "privacy" / "2026-03"
+"""The folder whose schedule, recipients and collection the program itself goes by; it must know them before a store opens."""
+_NAME = "retention.yaml"
 
 
 class _Rule(BaseModel):
@@ -40,12 +42,11 @@ class _File(BaseModel):
     rules: list[_Rule]
 
 
-def load(folder: Path = IN_FORCE) -> Schedule:
-    """The schedule of a version's folder. Raises ConfigurationError naming the file and the place."""
-    path = folder / "retention.yaml"
+def load(files: Files = IN_FORCE) -> Schedule:
+    """The schedule of a version. Raises ConfigurationError naming the file and the place."""
     rules: dict[str, Rule] = {}
-    for rule in files.parsed(path, _File).rules:
+    for rule in parsed(files, _NAME, _File).rules:
         if rule.id in rules:
-            raise ConfigurationError(f"{path.name}: the rule {rule.id!r} stands twice.")
+            raise ConfigurationError(f"{_NAME}: the rule {rule.id!r} stands twice.")
         rules[rule.id] = Rule(**rule.model_dump())
     return Schedule(rules)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, ForeignKey, LargeBinary, String, Text, UniqueConstraint, Uuid, select
+from sqlalchemy import Boolean, Date, ForeignKey, LargeBinary, String, Text, UniqueConstraint, Uuid, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -18,8 +18,9 @@ from governance import clock
 from governance.datamap import Base, DataUse, impersonal
 from governance.db import Database, UtcDateTime, add_once
 from governance.errors import Conflict, NotFound
-from governance.evidence import fields, pending
+from governance.evidence import fields
 from governance.evidence.entry import EntryType
+from governance.evidence.rows import Recorded
 from governance.ids import uuid7
 from policies import version as folders
 from policies.version import SERIES, Version
@@ -45,6 +46,9 @@ class PolicyVersion(Base):
     published_at: Mapped[datetime] = impersonal(UtcDateTime, 678)
     published_by: Mapped[str] = impersonal(String(20), 679)
     entry_id: Mapped[UUID | None] = impersonal(Uuid, 680, nullable=True)
+
+
+PUBLISHED: Final = Recorded(PolicyVersion, EntryType.POLICY_PUBLISHED)
 
 
 class PolicyFile(Base):
@@ -76,9 +80,8 @@ async def seed(db: Database, versions: Sequence[Version]) -> list[str]:
     """
     new = []
     for each in versions:
-        fields.declare_names("policy", (each.name,))
         async with db.transaction(_USE) as session:
-            if await _row(session, each.series, each.version) is None and await _add(session, each, by="program"):
+            if not await published(session, each.series, each.version) and await add(session, each, by="program"):
                 new.append(each.name)
     return new
 
@@ -125,8 +128,21 @@ async def _row(session: AsyncSession, series: str, version: str) -> PolicyVersio
     return row
 
 
-async def _add(session: AsyncSession, version: Version, by: str) -> bool:
-    """False where another process was first."""
+async def published(session: AsyncSession, series: str, version: str) -> bool:
+    """Whether a version of that name is."""
+    return await _row(session, series, version) is not None
+
+
+async def last_effective(session: AsyncSession, series: str) -> date | None:
+    """When the last of a series' published versions comes into force; None where none is published."""
+    mine = PolicyVersion.series == series
+    found: date | None = await session.scalar(select(func.max(PolicyVersion.effective_on)).where(mine))
+    return found
+
+
+async def add(session: AsyncSession, version: Version, by: str) -> bool:
+    """Publish a version with its entry in the transparency log; False where another process was first. `by`: a role."""
+    fields.declare_names("policy", (version.name,))
     row = PolicyVersion(
         id=uuid7(), series=version.series, version=version.version, title=version.title, effective_on=version.effective,
         material=version.material, summary=version.summary, digest=version.digest, published_at=clock.now(),
@@ -137,7 +153,5 @@ async def _add(session: AsyncSession, version: Version, by: str) -> bool:
     session.add_all(
         PolicyFile(id=uuid7(), version_id=row.id, name=name, content=data) for name, data in version.files.items()
     )
-    row.entry_id = await pending.record(
-        session, EntryType.POLICY_PUBLISHED, detail={"version": version.name, "digest": version.digest}
-    )
+    await PUBLISHED.record(session, row, {"version": version.name, "digest": version.digest})
     return True

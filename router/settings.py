@@ -121,6 +121,10 @@ class Settings(GovernanceSettings):
         "in production.",
     )
 
+    policy_notice: Annotated[str, AfterValidator(duration)] = Field(
+        "P30D",
+        description="How long before it is in force a version with material changes is published, an ISO 8601 duration.",
+    )
     recipient_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Hosts of the cloud hosting and edge computing providers that you use, each as `hosting=HOST` or "

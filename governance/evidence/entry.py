@@ -65,7 +65,7 @@ _incident = {"incident": identifier} | _row
 _case = {"case": identifier}
 _consent = {"purpose": one_of(DataUse), "version": named("policy")}
 FIELDS: dict[EntryType, dict[str, Field]] = {
-    EntryType.POLICY_PUBLISHED: {"version": named("policy"), "digest": digest},
+    EntryType.POLICY_PUBLISHED: _row | {"version": named("policy"), "digest": digest},
     EntryType.CONSENT_GIVEN: _consent,
     EntryType.CONSENT_WITHDRAWN: _consent,
     EntryType.REQUEST_OPENED: _case

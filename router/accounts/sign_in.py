@@ -11,6 +11,7 @@ from governance.vault.columns import seal
 from router.accounts.account import Account
 from router.accounts.desk import Desk, even_time
 from router.accounts.person import Person
+from router.accounts.roles import Role
 from router.accounts.session import NewSession, open_session
 from router.errors import GatewayError
 
@@ -28,11 +29,7 @@ class SignInFailed(GatewayError):
 async def sign_in(desk: Desk, email: str, password: str, *, ip: str | None, user_agent: str | None) -> NewSession:
     """A new session. Raises SignInFailed, or Unavailable under too much load."""
     async with even_time(desk.answer_seconds):
-        person = await _find(desk, email)
-        encoded = await _password_hash(person)
-        right = await desk.passwords.verify(password, encoded)  # on both paths, and as long
-        if person is None or encoded is None or not right:
-            raise SignInFailed
+        person, encoded = await _proved(desk, email, password)
         fresh = await desk.passwords.hash(password) if desk.passwords.outdated(encoded) else None
         async with desk.db.transaction(DataUse.AUTHENTICATION) as session:
             if fresh is not None:
@@ -45,6 +42,23 @@ async def sign_in(desk: Desk, email: str, password: str, *, ip: str | None, user
                 user_agent=user_agent,
                 hours=desk.session_hours,
             )
+
+
+async def who_is(desk: Desk, email: str, password: str) -> tuple[UUID, Role]:
+    """Who proves to be somebody, for one act: data subject and role. Raises as `sign_in` does; nobody is signed in."""
+    async with even_time(desk.answer_seconds):
+        person, _ = await _proved(desk, email, password)
+    return person.subject_id, Role(person.role)
+
+
+async def _proved(desk: Desk, email: str, password: str) -> tuple[Person, str]:
+    """The person, and the hash that their password fits."""
+    person = await _find(desk, email)
+    encoded = await _password_hash(person)
+    right = await desk.passwords.verify(password, encoded)  # on both paths, and as long
+    if person is None or encoded is None or not right:
+        raise SignInFailed
+    return person, encoded
 
 
 async def _find(desk: Desk, email: str) -> Person | None:

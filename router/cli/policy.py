@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from governance import datamap
-from governance.errors import NotFound, Rejected
+from governance.errors import NotFound
 from policies import check as checks
 from policies import redline, versions
 from policies import version as folders
@@ -15,24 +15,17 @@ from policies.redline import Change
 from policies.version import SERIES, Version
 from policies.versions import PolicyVersion
 from router.app.controls import registry
-from router.app.stores import Stores, opened
+from router.app.stores import opened
+from router.cli import policy_workflow
 from router.cli.output import Json, fail, out, print_json, table, verb
+from router.cli.policy_folder import found, known_series, seeded, write_folder
 from router.settings import Settings
 
 app = typer.Typer(help="Policies and terms: their versions and texts.", no_args_is_help=True)
+app.add_typer(policy_workflow.app)
 Series = Annotated[str, typer.Argument(help=f"One of {', '.join(SERIES)}.")]
+Draft = Annotated[bool, typer.Option("--draft", help="The draft of that name, as it is kept (`policy drafts`).")]
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="As 2026-03.")]
-
-
-def _known(series: str) -> str:
-    if series not in SERIES:
-        raise Rejected(f"There is no series of that name: give one of {', '.join(SERIES)}.", field="series")
-    return series
-
-
-async def _seeded(stores: Stores) -> None:
-    """A home that no service has run on yet has the versions that ship, too."""
-    await versions.seed(stores.data, versions.shipped())
 
 
 @app.command("history")
@@ -42,11 +35,11 @@ def history(
 ) -> None:
     """Every published version, the newest first, with its digest and its entry in the transparency log."""
     if series is not None:
-        _known(series)
+        known_series(series)
 
     async def read() -> list[dict[str, object]]:
         async with opened(Settings.load()) as stores:
-            await _seeded(stores)
+            await seeded(stores)
             rows = await versions.history(stores.data, series)
             return [_row(row, versions.current(rows, row.series) is row) for row in rows]
 
@@ -74,29 +67,21 @@ def export(
     series: Series,
     version: VersionName,
     to: Annotated[Path, typer.Option("--out", help="Where the folder <series>/<version> is made.")],
+    draft: Draft = False,
     as_json: Json = False,
 ) -> None:
     """Write a version's folder, file by file as it was published; nothing that is there is written over."""
-
-    async def read() -> Version:
-        async with opened(Settings.load()) as stores:
-            await _seeded(stores)
-            return await versions.get(stores.data, _known(series), version)
-
-    found = asyncio.run(read())
-    folder = to / found.series / found.version
-    try:
-        folder.mkdir(parents=True)
-        for name, data in found.files.items():
-            (folder / name).write_bytes(data)
-    except FileExistsError:
-        raise Rejected(f"{folder} is there already.", field="out") from None
-    except OSError:
-        raise Rejected(f"{folder} can't be written.", field="out") from None
+    read = asyncio.run(_read(series, version, draft=draft))
+    folder = write_folder(to / read.series / read.version, read.files)
     if as_json:
-        print_json({"folder": str(folder.absolute()), "digest": found.digest})
+        print_json({"folder": str(folder.absolute()), "digest": read.digest})
     else:
-        out.print(f"{folder} has {len(found.files)} files, SHA-256 {found.digest}.", markup=False, soft_wrap=True)
+        out.print(f"{folder} has {len(read.files)} files, SHA-256 {read.digest}.", markup=False, soft_wrap=True)
+
+
+async def _read(series: str, version: str, *, draft: bool) -> Version:
+    async with opened(Settings.load()) as stores:
+        return await found(stores, series, version, draft=draft)
 
 
 @app.command("check")
@@ -111,44 +96,44 @@ def check(
             return frozenset(registry(stores).ids)
 
     version = folders.read(folder)
-    found = checks.check(version, datamap.registry(), asyncio.run(read()))
+    checked = checks.check(version, datamap.registry(), asyncio.run(read()))
     if as_json:
         print_json(
             {
                 "version": version.name,
                 "digest": version.digest,
-                "blocks": found.blocks,
-                "without_control": found.without_control,
+                "blocks": checked.blocks,
+                "without_control": checked.without_control,
                 "findings": [
                     {
                         "rule": each.rule, "sentence": each.sentence, "against": each.against, "what": each.what,
                         "source": each.source, "proposal": each.proposal,
                     }
-                    for each in found.findings
+                    for each in checked.findings
                 ],
             }
         )  # fmt: skip
     else:
-        _print(version, found)
-    if found.blocks:
+        _print(version, checked)
+    if checked.blocks:
         raise typer.Exit(1)
 
 
-def _print(version: Version, found: checks.Checked) -> None:
+def _print(version: Version, checked: checks.Checked) -> None:
     text = {sentence.id: sentence.text for section in version.sections for sentence in section.sentences}
-    for each in found.blocks:
+    for each in checked.blocks:
         out.print(f"BLOCKS  {each}", style="bold red", markup=False, soft_wrap=True)
-    for finding in found.findings:
+    for finding in checked.findings:
         where = f"{finding.sentence} against {finding.against}" if finding.against else finding.sentence
         out.print(f"{where}  {finding.what} ({finding.source})", style="bold", markup=False, soft_wrap=True)
         for name in (finding.sentence, finding.against):
             if name in text:
                 out.print(f"  {name}: “{text[name]}”", markup=False, soft_wrap=True)
         out.print(f"  Consider: {finding.proposal}", markup=False, soft_wrap=True)
-    if found.without_control:
-        out.print(f"No control yet: {', '.join(found.without_control)}.", markup=False, soft_wrap=True)
-    blocked = f"{len(found.blocks)} things block" if found.blocks else "Nothing blocks"
-    out.print(f"{version.name}: {blocked}; {len(found.findings)} findings about the text.")
+    if checked.without_control:
+        out.print(f"No control yet: {', '.join(checked.without_control)}.", markup=False, soft_wrap=True)
+    blocked = f"{len(checked.blocks)} things block" if checked.blocks else "Nothing blocks"
+    out.print(f"{version.name}: {blocked}; {len(checked.findings)} findings about the text.")
 
 
 @app.command("diff")
@@ -157,17 +142,19 @@ def diff(
     series: Series,
     since: Annotated[str, typer.Argument(help="The older version, as 2026-03.")],
     until: Annotated[str, typer.Argument(help="The newer one, or a version's folder.")],
+    draft: Draft = False,
     as_json: Json = False,
 ) -> None:
     """What changed between two versions, sentence by sentence; [-removed-] and {+added+} words."""
 
     async def read() -> tuple[Version, Version]:
         async with opened(Settings.load()) as stores:
-            await _seeded(stores)
-            old = await versions.get(stores.data, _known(series), since)
+            old = await found(stores, series, since, draft=False)
             try:
-                return old, await versions.get(stores.data, series, until)
+                return old, await found(stores, series, until, draft=draft)
             except NotFound:
+                if draft:
+                    raise
                 return old, folders.read(Path(until))
 
     lines = [line for line in redline.between(*asyncio.run(read())) if line.changed]
@@ -190,19 +177,21 @@ def _marked(line: redline.Line) -> str:
 @app.command("show")
 @verb()
 def show(
-    series: Series, version: Annotated[str | None, typer.Argument(help="Default: the one in force.")] = None
+    series: Series,
+    version: Annotated[str | None, typer.Argument(help="Default: the one in force.")] = None,
+    draft: Draft = False,
 ) -> None:
     """Print a version's text."""
 
     async def read() -> Version:
         async with opened(Settings.load()) as stores:
-            await _seeded(stores)
             name = version
             if name is None:
-                now = await versions.in_force(stores.data, _known(series))
+                await seeded(stores)
+                now = await versions.in_force(stores.data, known_series(series))
                 if now is None:
                     fail("No version is in force yet.")
                 name = now.version
-            return await versions.get(stores.data, _known(series), name)
+            return await found(stores, series, name, draft=draft)
 
     typer.echo(asyncio.run(read()).files[folders.TEXT].decode())

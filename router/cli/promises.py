@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from policies import attestations, bindings, promises
+from policies import attestations, bindings
 from router.accounts.roles import Role
 from router.app.controls import registry
+from router.app.registers import promised
 from router.app.stores import opened
 from router.cli.output import Json, out, table, verb
 from router.settings import Settings
@@ -27,8 +28,7 @@ def list_(as_json: Json = False) -> None:
 
     async def read() -> list[dict[str, object]]:
         async with opened(Settings.load()) as stores:
-            register = promises.load()
-            register = bindings.bound(register, await bindings.changes(stores.data, register))
+            register, _ = await promised(stores.data)
             return [
                 {
                     "id": statement.id,
@@ -56,7 +56,8 @@ def bind(
     async def write() -> None:
         async with opened(Settings.load()) as stores:
             known = registry(stores).ids
-            await bindings.bind(stores.data, promises.load(), statement, controls or [], known, by.value)
+            register, _ = await promised(stores.data)
+            await bindings.bind(stores.data, register, statement, controls or [], known, by.value)
             await stores.log.advance()
 
     asyncio.run(write())
@@ -80,7 +81,8 @@ def attest(
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:
-            await attestations.add(stores.data, promises.load(), name, digest, until, by.value)
+            register, _ = await promised(stores.data)
+            await attestations.add(stores.data, register, name, digest, until, by.value)
             await stores.log.advance()
 
     asyncio.run(write())

@@ -14,14 +14,14 @@ from governance.controls import due
 from governance.controls.runs import Run
 from governance.evidence import own
 from governance.evidence.verify import Report
-from policies import attestations, bindings, kept, promises
+from policies import attestations, kept
 from policies.bindings import Binding
 from policies.kept import Shown, State
 from policies.promises import Register
 from router.app import child
 from router.app.controls import kept as controls_kept
 from router.app.controls import registry
-from router.app.registers import REGISTERS
+from router.app.registers import REGISTERS, promised
 from router.app.stores import opened
 from router.cli import controls_run
 from router.cli.output import Json, out, print_json, verb
@@ -79,9 +79,7 @@ class _Seen:
 async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> _Seen:
     async with opened(Settings.load()) as stores:
         controls = registry(stores)
-        register = promises.load()
-        changed = await bindings.changes(stores.data, register)
-        register = bindings.bound(register, changed)
+        register, changed = await promised(stores.data)
         runs = await controls_kept(stores)
         if not recorded:
             waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest())
@@ -148,9 +146,11 @@ def _print(seen: _Seen) -> None:
             grid.add_row("", "", f"[dim]{escape(told)}[/]")
     out.print(grid)
     counts = ", ".join(f"{number} {state}" for state, number in kept.counted(seen.promises).items() if number)
-    out.print(f"\n{len(seen.promises)} promises: {counts}.", markup=False)
+    out.print(f"\n{len(seen.promises)} promises of {seen.register.version}: {counts}.", markup=False)
     if seen.wrong:
         out.print("The evidence isn't as it was recorded, and shows nothing until that is explained:", style="bold red")
         for what in seen.wrong[:_WRONG_SHOWN]:
             out.print(f"WRONG {what}", markup=False, soft_wrap=True)
         out.print("`valueapi audit verify` says all of it.", markup=False)
+    elif seen.log is not None:
+        out.print(f"The evidence is as it was recorded, in a log of {seen.log.size} entries.", style="dim")

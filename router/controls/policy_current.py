@@ -11,11 +11,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from governance.controls.control import Control, ControlResult
-from governance.datamap import Store
+from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import ValueAPIError
-from governance.evidence import pending
-from governance.evidence.entry import EntryType
 from governance.incidents.incident import Severity
 from policies import versions
 from policies.version import SERIES, Version
@@ -47,14 +45,12 @@ class PolicyCurrent(Control):
     async def run(self) -> ControlResult:
         failures: list[str] = []
         rows = await versions.history(self._data)
-        ids = [row.entry_id for row in rows if row.entry_id is not None]
-        logged = await pending.of_ids(Store.DATA, self._data, ids)
+        async with self._data.session(DataUse.SECURITY) as session:
+            recorded = {row.id for row in await versions.PUBLISHED.held(session, rows)}
         readable: dict[str, Version] = {}
         for row in rows:
             name = f"{row.series}/{row.version}"
-            entry = logged.get(row.entry_id) if row.entry_id is not None else None
-            told = (entry.type, dict(entry.detail)) if entry is not None else None
-            if told != (EntryType.POLICY_PUBLISHED, {"version": name, "digest": row.digest}):
+            if row.id not in recorded:
                 failures.append(f"{name} isn't what the transparency log has of its publication.")
             try:
                 readable[name] = await versions.get(self._data, row.series, row.version)

@@ -26,6 +26,7 @@ import governance.vault.rotation
 import governance.vault.staff_opening
 import policies.attestations
 import policies.bindings
+import policies.drafts
 import policies.versions
 import router.accounts.account
 import router.accounts.api_key

@@ -27,7 +27,9 @@ async def test_what_ships_is_seeded_once_with_its_entry(stores: Stores) -> None:
     entries = [
         entry for _, entry in await pending.newest(Store.DATA, db, 50) if entry.type is EntryType.POLICY_PUBLISHED
     ]
-    assert [dict(entry.detail) for entry in entries] == [{"version": "privacy/2026-03", "digest": shipped[0].digest}]
+    assert [{**entry.detail, "row": ""} for entry in entries] == [
+        {"version": "privacy/2026-03", "digest": shipped[0].digest, "row": ""}
+    ]
     now = await versions.in_force(db, "privacy")
     assert now is not None and (now.version, now.digest, now.entry_id) == ("2026-03", shipped[0].digest, entries[0].id)
     assert await versions.get(db, "privacy", "2026-03") == shipped[0]

@@ -228,6 +228,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host", name=op.f("pk_outbound_host")),
     )
     op.create_table(
+        "policy_draft",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("series", sa.String(length=20), nullable=False),
+        sa.Column("version", sa.String(length=20), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("stage", sa.String(length=10), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("written_by", sa.Uuid(), nullable=True),
+        sa.Column("submitted_by", sa.Uuid(), nullable=True),
+        sa.Column("approved_by", sa.Uuid(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_draft")),
+        sa.UniqueConstraint("series", "version", name=op.f("uq_policy_draft_series_version")),
+    )
+    op.create_table(
         "policy_version",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("series", sa.String(length=20), nullable=False),
@@ -476,6 +491,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_person_account_id"), ["account_id"], unique=False)
 
     op.create_table(
+        "policy_draft_file",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("draft_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["draft_id"], ["policy_draft.id"], name=op.f("fk_policy_draft_file_draft_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_draft_file")),
+        sa.UniqueConstraint("draft_id", "name", name=op.f("uq_policy_draft_file_draft_id_name")),
+    )
+    op.create_table(
         "policy_file",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("version_id", sa.Uuid(), nullable=False),
@@ -531,6 +556,7 @@ def downgrade() -> None:
 
     op.drop_table("posting")
     op.drop_table("policy_file")
+    op.drop_table("policy_draft_file")
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_person_account_id"))
 
@@ -575,6 +601,7 @@ def downgrade() -> None:
     op.drop_table("promise_binding")
     op.drop_table("probe_run")
     op.drop_table("policy_version")
+    op.drop_table("policy_draft")
     op.drop_table("outbound_host")
     op.drop_table("opening_count")
     op.drop_table("offer")

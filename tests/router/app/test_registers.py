@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from sqlalchemy import Boolean, delete, update
 
 from governance import clock
 from governance.controls.log_intact import LogIntact
+from governance.datamap import DataUse
 from governance.db import Database, UtcDateTime
+from governance.errors import Conflict
 from governance.evidence import fields, own, pending
 from governance.evidence.entry import EntryType
 from governance.evidence.log import Log
@@ -24,9 +26,13 @@ from governance.incidents.assessment import Assessment, Kind, Nature, Risk
 from governance.incidents.incident import Severity
 from governance.incidents.notice import Ground, Told
 from governance.vault.keys import KeyStore
-from policies import attestations, bindings, promises
-from router.app.registers import REGISTERS
+from policies import attestations, bindings, promises, version, versions
+from router.app.registers import REGISTERS, promised
 
+REFERRING: dict[EntryType, tuple[Any, ...]] = {
+    EntryType.INCIDENT_OPENED: (assessment.IncidentAssessment, notice.IncidentNotice),
+    EntryType.POLICY_PUBLISHED: (versions.PolicyFile,),
+}
 KNOWN = ("purpose-limited",)
 
 
@@ -47,6 +53,7 @@ async def home(stores: tuple[Database, KeyStore], tmp_path: Path) -> AsyncIterat
     pending.attach(data, keys)
     register = promises.load()
     fields.declare_names("control", KNOWN)
+    await versions.seed(data, versions.shipped())
     await bindings.bind(data, register, "2.6", KNOWN, KNOWN, "legal")
     soon = clock.now() + timedelta(days=9)
     await attestations.add(data, register, "edge-network", "ab" * 32, soon, "legal")
@@ -79,6 +86,8 @@ def another(column: Any, value: Any) -> Any:
     """A value that fits the column and isn't that one."""
     if isinstance(column.type, UtcDateTime):
         return (value or clock.now()) + timedelta(seconds=1)
+    if isinstance(value, date):
+        return value + timedelta(days=1)
     if isinstance(column.type, Boolean):
         return not value
     if isinstance(value, list):
@@ -116,9 +125,8 @@ async def test_a_row_or_an_entry_that_is_gone_is_found(home: Home, recorded: Rec
     table = recorded.table.__table__
     async with home.data.engine.begin() as connection:
         rows = (await connection.execute(table.select())).mappings().all()
-        if recorded.type is EntryType.INCIDENT_OPENED:  # what refers to it goes first
-            for other in (assessment.ASSESSED, notice.NOTIFIED):
-                await connection.execute(delete(other.table.__table__))
+        for other in REFERRING.get(recorded.type, ()):  # what refers to it goes first
+            await connection.execute(delete(other.__table__))
         await connection.execute(delete(table))
     assert any(
         "was recorded with is gone" in each and str(recorded.table.__tablename__) in each for each in await home.wrong()
@@ -145,3 +153,35 @@ async def test_a_row_with_the_entry_of_another_is_found(home: Home) -> None:
         await connection.execute(table.insert(), [dict(row) | {"id": uuid7()}])
     [found] = await home.wrong()
     assert "isn't as the log has it" in found
+
+
+async def published(data: Database, name: str, effective: str, old: str, new: str) -> None:
+    """The version that ships under another name, with other words in its promises."""
+    [ships] = versions.shipped()
+    text = ships.files["policy.md"].decode().replace("version: 2026-03", f"version: {name}")
+    files = {**ships.files, "policy.md": text.replace("effective: 2026-03-01", f"effective: {effective}").encode()}
+    files["promises.yaml"] = files["promises.yaml"].replace(old.encode(), new.encode())
+    async with data.transaction(DataUse.LEGAL_OBLIGATION) as session:
+        assert await versions.add(session, version.made("privacy", name, files), by="legal")
+
+
+async def test_the_version_in_force_in_the_store_is_judged(stores: tuple[Database, KeyStore]) -> None:
+    pending.attach(*stores)
+    data = stores[0]
+    register, changed = await promised(data)  # of a home that no service has run on
+    assert (register, changed) == (promises.load(), {})
+    await published(data, "2026-06", "2026-06-01", "[purpose-limited]", "[pii-sealed]")
+    await published(data, "2199-01", "2199-01-01", "[purpose-limited]", "[keys-rotated]")  # in force one day
+    register, _ = await promised(data)
+    assert register.version == "privacy/2026-06"
+    assert {each.id: promise.controls for each, promise in register.promises}["2.6"] == ("pii-sealed",)
+    fields.declare_names("control", KNOWN)
+    await bindings.bind(data, register, "2.6", KNOWN, KNOWN, "legal")
+    register, changed = await promised(data)
+    assert list(changed) == ["2.6"] and changed["2.6"].by == "legal"
+    assert {each.id: promise.controls for each, promise in register.promises}["2.6"] == KNOWN
+    async with data.engine.begin() as connection:
+        file = update(versions.PolicyFile.__table__).where(versions.PolicyFile.name == "recipients.yaml")
+        await connection.execute(file.values(content=b"recipients: []"))
+    with pytest.raises(Conflict):
+        await promised(data)

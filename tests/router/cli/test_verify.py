@@ -41,7 +41,7 @@ def test_a_broken_book_is_found_and_named_and_opens_one_incident(service: ValueA
     assert ended.returncode == 1 and set(failing) == {"4.3"}
     assert any("sum to zero" in why for why in failing["4.3"])
     shown = service.run("verify", "--recorded", check=False).stdout
-    assert "failing" in shown and "1 failing" in shown.splitlines()[-1]
+    assert "failing" in shown and "1 failing" in shown.splitlines()[-2]
     with books:
         books.execute("UPDATE posting SET amount_microcredits = amount_microcredits - 1 WHERE rowid = 1")
     service.run("controls", "run", "ledger-balanced")
