@@ -10,10 +10,11 @@ from governance import clock
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.errors import Conflict
-from governance.incidents import affected
+from governance.incidents import affected, notice
 from governance.incidents.drafts import TEMPLATES, gaps, values, when
 from governance.incidents.incident import Severity
 from governance.incidents.notice import Told
+from governance.incidents.opening import locked
 from governance.incidents.record import Record, State
 from governance.mail import outbox
 from governance.mail.outbox import OutboxMail
@@ -83,18 +84,35 @@ def ready(record: Record, contact: str) -> None:
         raise Conflict(f"People can't be told yet: {', '.join(missing)} aren't known (`incidents assess`).")
 
 
-async def tell(db: Database, keys: KeyStore, record: Record, subject_id: UUID, to: str, contact: str) -> bool:
-    """Queue the notice to one affected person, once; False where they were told before, or the guard withholds it."""
+async def tell(
+    db: Database,
+    keys: KeyStore,
+    record: Record,
+    subject_id: UUID,
+    to: str,
+    contact: str,
+    *,
+    begun_by: str | None = None,
+) -> bool:
+    """Queue the notice to one affected person, once; False where they were told before, or the guard withholds it.
+
+    `begun_by`: the role that begins a sending; with the first notice of it stands on record that people are told.
+    Raises NotFound, and with `begun_by` Conflict where it is no breach or is closed.
+    """
     said, incident_id = values(record, contact), record.incident.id
     async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
+        await locked(session, incident_id)  # before people's rows, as everywhere: so nobody waits in a circle
         row = await affected.untold(session, incident_id, subject_id)
         if row is None:
             return False
         key = f"incident:{incident_id}:{subject_id}"
-        mail = await outbox.enqueue(session, keys, subject_id, TEMPLATES[Told.SUBJECTS], to, said, key)
-        if mail is not None:
-            row.told_at = clock.now()
-        return mail is not None
+        if await outbox.enqueue(session, keys, subject_id, TEMPLATES[Told.SUBJECTS], to, said, key) is None:
+            return False
+        row.told_at = clock.now()
+        if begun_by is not None:
+            await notice.subjects_told(session, incident_id, by=begun_by)
+    # A crash before this line leaves all of it, or nothing: nobody is told without a record of it.
+    return True
 
 
 def _key(record: Record, word: str, subject_id: UUID) -> str:

@@ -156,25 +156,29 @@ def send(
     told, untold = asyncio.run(work())
     out.print(f"{told} notices queued.")
     if untold:
-        fail(f"{untold} people couldn't be told by mail: their data is erased or restricted.")
+        fail(
+            f"{untold} of the people on the list can't be told by mail: their data is restricted, or doesn't open. Tell them "
+            "otherwise (`incidents affected` lists them)."
+        )
 
 
 async def _tell(stores: Stores, incident_id: UUID, by: Role, contact: str, bar: Bar) -> tuple[int, int]:
     found = await record.get(stores.data, incident_id)
     waiting = [each for each, at in await affected.listed(stores.data, incident_id) if at is None]
-    told = untold = 0
+    told = 0
     for number, subject_id in enumerate(waiting, 1):
         try:
             address = await person.address_for_notice(stores.data, subject_id)
-            queued = await telling.tell(stores.data, stores.keys, found, subject_id, address, contact)
+            # A crash after it: whose notice is queued is marked, and is told no second time; that people are told is on
+            # record since the first of them.
+            told += await telling.tell(
+                stores.data, stores.keys, found, subject_id, address, contact, begun_by=None if told else by.value
+            )
         except (NotFound, UseRefused, KeyUnavailable):
-            queued = False
-        # A crash here: whose notice is queued is marked, and is told no second time.
-        told, untold = told + queued, untold + (not queued)
+            pass  # they stay on the list as not told
         bar(number, len(waiting))
-    if told:
-        await notice.given(stores.data, incident_id, Told.SUBJECTS, by=by.value)
-    return told, untold
+    found = await record.get(stores.data, incident_id)
+    return told, found.affected - found.told
 
 
 async def _people(stores: Stores, wanted: list[str]) -> set[UUID]:

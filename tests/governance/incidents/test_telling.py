@@ -15,6 +15,7 @@ from governance.incidents.assessment import Assessment, Kind, Nature, Risk
 from governance.incidents.incident import Severity
 from governance.incidents.notice import Ground, Told
 from governance.mail import outbox
+from governance.subjects import add_subject, new_subject
 from tests.governance.incidents.conftest import BREACH, Later, Stores
 
 CONTACT = "privacy@valueapi.ai"
@@ -40,6 +41,37 @@ async def test_each_person_is_told_once_however_often_it_is_tried(
     for part in (BREACH.facts, BREACH.consequences, BREACH.measures, CONTACT, "user.contact.email"):
         assert part is not None and part in mail.text
     assert (await record.get(data, breach)).told == 2
+
+
+async def test_a_sending_is_on_record_with_its_first_notice_or_tells_nobody(
+    stores: Stores, breach: UUID, people: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, keys = stores
+    await affected.add(data, breach, people)
+    found = await record.get(data, breach)
+
+    async def broken(*_: object, **__: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(notice, "subjects_told", broken)
+        with pytest.raises(OSError, match=r"^$"):
+            await telling.tell(data, keys, found, people[0], "a@example.org", CONTACT, begun_by="legal")
+    assert await mails(stores) == [] and (await record.get(data, breach)).told == 0
+    for number, each in enumerate(people):
+        begun_by = None if number else "legal"
+        assert await telling.tell(data, keys, found, each, "a@example.org", CONTACT, begun_by=begun_by)
+        told = await record.get(data, breach)
+        assert (told.told, [each.recorded_by for each in told.notices]) == (number + 1, ["legal"])
+    await assessment.assess(data, breach, Assessment(Kind.EVENT), by="legal")
+    await record.close(data, breach, by="legal", reason="No breach after all.")
+    late = await new_subject(keys)
+    async with data.transaction(DataUse.SERVICE) as session:
+        add_subject(session, late)
+    await affected.add(data, breach, [late])
+    with pytest.raises(Conflict):
+        await telling.tell(data, keys, found, late, "a@example.org", CONTACT, begun_by="legal")
+    assert len(await mails(stores)) == 3
 
 
 async def test_who_is_erased_is_told_nothing(stores: Stores, breach: UUID, people: list[UUID]) -> None:

@@ -1,6 +1,8 @@
 """`valueapi incidents` from the first report to the register, beside the running service, and what the service does of itself."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from tests.services.valueapi import ValueAPI
 
 HIGH = ("--as", "personal-data-breach", "--by", "privacy_officer", "--risk", "high", "--nature", "confidentiality")
+KNOWN = ("--data-category", "user.contact.email", "--consequences", "Unwanted mail.", "--measures", "It was removed.")
 SUMMARY = "A debug log kept addresses for two days."
 
 
@@ -80,6 +83,22 @@ def test_a_breach_goes_from_its_report_to_the_register(service: ValueAPI, tmp_pa
     assert "authority told AZ 1/26" in shown and "To do" not in shown
     types = [entry["type"] for entry in json.loads(service.run("audit", "log", "--json").stdout)]
     assert types.count("incident:notice:recorded") >= 2 and "incident:record:closed" in types
+
+
+@pytest.mark.parametrize(("after", "left"), [(1, 1), (2, 0)])
+def test_who_is_killed_while_telling_leaves_it_on_record(service: ValueAPI, after: int, left: int) -> None:
+    incident, people = reported(service), [service.first_run[who]["email"] for who in ("user", "legal")]
+    service.run("incidents", "assess", incident, *HIGH, *KNOWN)
+    service.run("incidents", "affected", incident, *people)
+    killed = [sys.executable, "-m", "tests.router.cli.killed_sending", incident, str(after)]
+    assert subprocess.run(killed, env=service.environment, capture_output=True, check=False).returncode == -9
+    shown = told(service, "show", incident)
+    assert (shown["people_told"], len(shown["notices"])) == (after, 1)
+    assert (shown["notices"][0]["to"], shown["notices"][0]["by"]) == ("subjects", "legal")
+    again = service.run("incidents", "send", incident, "--by", "legal", "--yes", check=False)
+    shown = told(service, "show", incident)
+    # Each sending that told somebody is on record once; the second of these told who was left, or nobody.
+    assert (shown["people_told"], len(shown["notices"]), again.returncode) == (2, 1 + left, 0 if left else 1)
 
 
 def test_why_somebody_is_not_told_stands_in_the_record(service: ValueAPI) -> None:
