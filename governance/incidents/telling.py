@@ -1,5 +1,6 @@
 """Mails about incidents: to the people affected (GDPR Art. 34), and to staff while something is to be done (Art. 33(1))."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -113,6 +114,22 @@ async def tell(
             await notice.subjects_told(session, incident_id, by=begun_by)
     # A crash before this line leaves all of it, or nothing: nobody is told without a record of it.
     return True
+
+
+async def told_otherwise(db: Database, incident_id: UUID, people: Iterable[UUID], *, by: str) -> int:
+    """Record that people on the list were told by other means than a mail from here; how many weren't told before.
+
+    Raises NotFound, Conflict where it is no breach or is closed.
+    """
+    now, told = clock.now(), 0
+    async with db.transaction(DataUse.LEGAL_OBLIGATION) as session:
+        await locked(session, incident_id)
+        for subject_id in people:
+            if (row := await affected.untold(session, incident_id, subject_id)) is not None:
+                row.told_at, told = now, told + 1
+        if told:
+            await notice.subjects_told(session, incident_id, by=by)
+    return told
 
 
 def _key(record: Record, word: str, subject_id: UUID) -> str:

@@ -107,9 +107,11 @@ async def with_roles(db: Database, roles: Collection[Role]) -> list[UUID]:
 
 
 async def subjects(db: Database, some_id: UUID) -> list[UUID]:
-    """The data subject of that id, or those of everybody in the account of that id; none where it is neither's."""
+    """The data subject of that id, or those of everybody in the account of that id; none where it is neither's.
+
+    Asked for whom a breach is about: also who restricted their data is to be told (Art. 18(2), 34)."""
     query = select(Person.subject_id).where(or_(Person.subject_id == some_id, Person.account_id == some_id))
-    async with db.session(DataUse.SUPPORT) as session:
+    async with db.session(DataUse.LEGAL_OBLIGATION) as session:
         return list(await session.scalars(query.order_by(Person.id)))
 
 

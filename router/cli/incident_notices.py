@@ -1,4 +1,4 @@
-"""`valueapi incidents draft|notified|not-notified|affected|send`: whom a breach concerns, and who is told of it."""
+"""`valueapi incidents draft|notified|not-notified|affected|send|told-otherwise`: whom a breach concerns, and who is told of it."""
 
 import asyncio
 import sys
@@ -34,6 +34,10 @@ def _staff(role: Role) -> Role:
 IncidentId = Annotated[UUID, typer.Argument(metavar="ID", help="The incident's id.")]
 By = Annotated[Role, typer.Option(callback=_staff, help="The role that says so.")]
 MOMENTS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
+Who = Annotated[
+    list[str] | None, typer.Argument(help="People: addresses, subject ids, or account ids for all in an account.")
+]
+FromFile = Annotated[Path | None, typer.Option("--file", help="A file with one of them a line; - is standard input.")]
 To = Annotated[Told, typer.Option("--to", help="Who is told.")]
 
 
@@ -103,17 +107,9 @@ def not_notified(
 
 @app.command("affected")
 @verb()
-def affected_(
-    incident_id: IncidentId,
-    who: Annotated[
-        list[str] | None,
-        typer.Argument(help="People to put on the list: addresses, subject ids, or account ids for all in an account."),
-    ] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one of them a line; - is standard input.")] = None,
-    as_json: Json = False,
-) -> None:
+def affected_(incident_id: IncidentId, who: Who = None, file: FromFile = None, as_json: Json = False) -> None:
     """Show whom a breach concerns, or put people on the list. Nobody is named: ids alone are shown."""
-    wanted = [*(who or ()), *(_lines(file) if file is not None else ())]
+    wanted = _wanted(who, file)
 
     async def work() -> tuple[int, list[tuple[UUID, datetime | None]]]:
         async with opened(Settings.load()) as stores:
@@ -122,11 +118,40 @@ def affected_(
             return added, await affected.listed(stores.data, incident_id)
 
     added, listed = asyncio.run(work())
-    if wanted:
-        out.print(f"{added} put on the list, {len(listed)} are on it.")
-    else:
+    if not wanted:
         rows = [{"subject_id": str(each), "told": drafts.when(at) if at else None} for each, at in listed]
         table(rows, as_json)
+    elif as_json:
+        print_json({"added": added, "listed": len(listed)})
+    else:
+        out.print(f"{added} put on the list, {len(listed)} are on it.")
+
+
+@app.command("told-otherwise")
+@verb()
+def told_otherwise(
+    incident_id: IncidentId, by: By, who: Who = None, file: FromFile = None, as_json: Json = False
+) -> None:
+    """Record that people on the list were told by a letter, say: who restricted their data gets no mail."""
+    wanted = _wanted(who, file)
+    if not wanted:
+        raise typer.BadParameter("Say who was told.", param_hint="WHO")
+
+    async def work() -> tuple[int, Record]:
+        async with opened(Settings.load()) as stores:
+            people = await _people(stores, wanted)
+            told = await telling.told_otherwise(stores.data, incident_id, people, by=by.value)
+            return told, await record.get(stores.data, incident_id)
+
+    told, found = asyncio.run(work())
+    left = found.affected - found.told
+    if as_json:
+        print_json({"told_otherwise": told, "listed": found.affected, "untold": left})
+    else:
+        out.print(
+            f"{told} recorded as told otherwise; {left} of {found.affected} on the list aren't told yet.",
+            soft_wrap=True,
+        )
 
 
 @app.command("send")
@@ -154,11 +179,11 @@ def send(
     if not yes and not typer.confirm(f"Tell {waiting} people?"):
         fail("Nobody was told.")
     told, untold = asyncio.run(work())
-    out.print(f"{told} notices queued.")
+    out.print(f"{told} {'notice' if told == 1 else 'notices'} queued.")
     if untold:
         fail(
-            f"{untold} of the people on the list can't be told by mail: their data is restricted, or doesn't open. Tell them "
-            "otherwise (`incidents affected` lists them)."
+            f"{untold} {'person' if untold == 1 else 'people'} on the list can't be told by mail: their data is restricted, "
+            "or doesn't open. Tell them otherwise, then record it: `incidents told-otherwise`."
         )
 
 
@@ -179,6 +204,10 @@ async def _tell(stores: Stores, incident_id: UUID, by: Role, contact: str, bar: 
         bar(number, len(waiting))
     found = await record.get(stores.data, incident_id)
     return told, found.affected - found.told
+
+
+def _wanted(who: list[str] | None, file: Path | None) -> list[str]:
+    return [*(who or ()), *(_lines(file) if file is not None else ())]
 
 
 async def _people(stores: Stores, wanted: list[str]) -> set[UUID]:

@@ -1,5 +1,6 @@
 """`valueapi incidents` from the first report to the register, beside the running service, and what the service does of itself."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from uuid import uuid4
 
 import pytest
 
+from governance.vault.blind_index import EmailIndex
+from router.app.stores import opened
+from router.settings import Settings
 from tests.services.valueapi import ValueAPI
 
 HIGH = ("--as", "personal-data-breach", "--by", "privacy_officer", "--risk", "high", "--nature", "confidentiality")
@@ -99,6 +103,43 @@ def test_who_is_killed_while_telling_leaves_it_on_record(service: ValueAPI, afte
     shown = told(service, "show", incident)
     # Each sending that told somebody is on record once; the second of these told who was left, or nobody.
     assert (shown["people_told"], len(shown["notices"]), again.returncode) == (2, 1 + left, 0 if left else 1)
+
+
+@pytest.fixture
+def restricted(service: ValueAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of somebody whose data is restricted (Art. 18) for the time of a test."""
+    address = str(service.first_run["user"]["email"])
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+
+    async def restrict(*, on: bool) -> None:
+        async with opened(Settings.load()) as stores:
+            subject_id = await EmailIndex(stores.keys).find(address)
+            assert subject_id is not None
+            await stores.keys.uses.restrict(subject_id, on=on)
+
+    asyncio.run(restrict(on=True))
+    yield address
+    asyncio.run(restrict(on=False))
+
+
+def test_who_restricted_their_data_is_listed_and_told_by_other_means(service: ValueAPI, restricted: str) -> None:
+    incident, other = reported(service), service.first_run["legal"]["email"]
+    service.run("incidents", "assess", incident, *HIGH, *KNOWN)
+    service.run("incidents", "notified", incident, "--to", "authority", "--by", "legal")
+    assert "2 put on the list" in service.run("incidents", "affected", incident, restricted, other).stdout
+    assert len(told(service, "affected", incident)) == told(service, "show", incident)["people_listed"] == 2
+    sent = service.run("incidents", "send", incident, "--by", "legal", "--yes", check=False)
+    assert sent.returncode == 1 and "1 notice queued" in sent.stdout and "1 person on the list can't be" in sent.stderr
+    assert "`incidents told-otherwise`" in " ".join(sent.stderr.split())
+    assert "1 of 2 people" in refused(service, "close", incident, "--by", "legal", "--reason", "x")
+    otherwise = ("told-otherwise", incident, "--by", "legal")
+    assert "role of the staff" in refused(service, *otherwise[:-1], "user", restricted, code=2)
+    assert "Say who" in refused(service, *otherwise, code=2)
+    said = service.run("incidents", *otherwise, restricted).stdout
+    assert "1 recorded as told otherwise; 0 of 2 on the list aren't told yet." in said
+    assert told(service, *otherwise, other) == {"told_otherwise": 0, "listed": 2, "untold": 0}
+    service.run("incidents", "close", incident, "--by", "legal", "--reason", "Told by letter.")
 
 
 def test_why_somebody_is_not_told_stands_in_the_record(service: ValueAPI) -> None:
