@@ -17,9 +17,10 @@ from governance.incidents.record import Record
 from governance.vault.blind_index import EmailIndex
 from governance.vault.purpose import Bulk
 from router.accounts import person
+from router.accounts.account import account_tier
 from router.accounts.roles import Role
 from router.app.stores import Stores, opened
-from router.cli.output import Bar, Json, fail, out, print_json, progress_bar, table, verb
+from router.cli.output import Bar, Json, err, fail, out, print_json, progress_bar, table, verb
 from router.settings import Settings
 
 app = typer.Typer()
@@ -48,14 +49,18 @@ def draft(incident_id: IncidentId, to: To, as_json: Json = False) -> None:
 
     async def read() -> Record:
         async with opened(Settings.load()) as stores:
-            return await record.get(stores.data, incident_id)
+            return await record.get(stores.data, incident_id, person.customers_concerned)
 
     found, contact = asyncio.run(read()), Settings.load().privacy_contact
     subject, text = drafts.draft(found, to, contact)
+    untold = [str(each) for each in found.customers_untold] if to is Told.CONTROLLER else []
     if as_json:
-        print_json({"subject": subject, "text": text, "not_known": drafts.gaps(found, contact)})
-    else:
-        out.print(f"Subject: {subject}\n\n{text}", markup=False, soft_wrap=True)
+        not_known = drafts.gaps(found, contact)
+        print_json({"subject": subject, "text": text, "not_known": not_known, "customers_not_told": untold})
+        return
+    out.print(f"Subject: {subject}\n\n{text}", markup=False, soft_wrap=True)
+    if untold:  # beside the notice: what goes to one customer names no other
+        err.print("\n".join(("Customers that aren't told yet, by account:", *untold)), markup=False)
 
 
 @app.command("notified")
@@ -77,6 +82,8 @@ def notified(
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:
+            if account is not None:
+                await account_tier(stores.data, account)  # raises NotFound where there is no such account
             await notice.given(
                 stores.data, incident_id, to, by=by.value, at=at.replace(tzinfo=UTC) if at else None,
                 reference=reference, account_id=account, late_because=late_because,

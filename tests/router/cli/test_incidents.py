@@ -18,6 +18,7 @@ from router.settings import Settings
 from tests.services.valueapi import ValueAPI
 
 HIGH = ("--as", "personal-data-breach", "--by", "privacy_officer", "--risk", "high", "--nature", "confidentiality")
+RISK = ("--risk", "likely", "--nature", "confidentiality")
 KNOWN = ("--data-category", "user.contact.email", "--consequences", "Unwanted mail.", "--measures", "It was removed.")
 SUMMARY = "A debug log kept addresses for two days."
 
@@ -142,6 +143,33 @@ def test_who_restricted_their_data_is_listed_and_told_by_other_means(service: Va
     service.run("incidents", "close", incident, "--by", "legal", "--reason", "Told by letter.")
 
 
+def test_each_customer_whose_people_are_on_the_list_is_told(service: ValueAPI, restricted: str) -> None:
+    incident, other = reported(service), service.first_run["legal"]["email"]
+    service.run("incidents", "assess", incident, *HIGH[:4], *KNOWN, *RISK, "--for-customers")
+    service.run("incidents", "affected", incident, restricted, other)
+    service.run("incidents", "notified", incident, "--to", "authority", "--by", "legal")
+    accounts = told(service, "show", incident)["customers_not_told"]
+    assert len(set(accounts)) == 2 and all(
+        each in service.run("incidents", "show", incident).stdout for each in accounts
+    )
+    to_controller = ("notified", incident, "--to", "controller", "--by", "legal", "--account")
+    assert "no such account" in refused(service, *to_controller, str(uuid4()))
+    assert told(service, "show", incident)["notices"][-1]["to"] == "authority"
+    for number, account in enumerate(accounts):
+        left = accounts[number:]
+        draft = service.run("incidents", "draft", incident, "--to", "controller")
+        # What is sent to one customer names no other.
+        assert not any(each in draft.stdout for each in accounts)
+        assert [each for each in accounts if each in draft.stderr] == left
+        assert told(service, "draft", incident, "--to", "controller")["customers_not_told"] == left
+        assert f"{len(left)} of 2 customers" in refused(service, "close", incident, "--by", "legal", "--reason", "x")
+        assert f"{len(left)} of 2 customers" in service.run("incidents", "list", "--open").stdout.replace("\n", " ")
+        service.run("incidents", *to_controller, account)
+    assert told(service, "draft", incident, "--to", "controller")["customers_not_told"] == []
+    assert service.run("incidents", "draft", incident, "--to", "controller").stderr == ""
+    service.run("incidents", "close", incident, "--by", "legal", "--reason", "Both were told.")
+
+
 def test_why_somebody_is_not_told_stands_in_the_record(service: ValueAPI) -> None:
     incident = reported(service, "low")
     service.run("incidents", "assess", incident, *HIGH[:4], "--risk", "unlikely", "--nature", "availability")
@@ -166,7 +194,10 @@ def test_what_is_given_wrong_is_said_and_changes_nothing(service: ValueAPI) -> N
 
 
 def test_the_service_reminds_who_is_responsible_and_once(service: ValueAPI) -> None:
-    incident = reported(service)
+    incident, customers = reported(service), reported(service)
+    service.run("incidents", "assess", customers, *HIGH[:4], *KNOWN, *RISK, "--for-customers")
+    service.run("incidents", "affected", customers, service.first_run["user"]["email"])
+    service.run("incidents", "notified", customers, "--to", "authority", "--by", "legal")
     for _ in range(2):
         _run_job(service)
     reminders = [service.run("outbox", "show", mail).stdout for mail in mails(service, "incident-due")]
@@ -175,6 +206,8 @@ def test_the_service_reminds_who_is_responsible_and_once(service: ValueAPI) -> N
     assert len(mine) == len(to) and f"To: {service.first_run['legal']['email']}" in to
     assert f"To: {service.first_run['user']['email']}" not in to
     assert all("An incident waits for assessment" in mail for mail in mine)
+    of_customers = [mail for mail in reminders if customers in mail]
+    assert len(of_customers) == len(mine) and all("1 of 1 customers aren't told" in mail for mail in of_customers)
 
 
 def _run_job(service: ValueAPI) -> None:
