@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance import clock
@@ -21,6 +21,7 @@ from governance.db import Database
 from governance.errors import Conflict, NotFound
 from governance.evidence import pending
 from governance.evidence.entry import EntryType
+from governance.ids import in_lists
 from governance.incidents import affected, notice
 from governance.incidents.assessment import IncidentAssessment, Kind, Risk
 from governance.incidents.incident import Incident, plain
@@ -29,6 +30,8 @@ from governance.incidents.opening import locked
 
 Concerned = Callable[[AsyncSession, Sequence[UUID]], Awaitable[Mapping[UUID, Set[UUID]]]]
 """By incident: the customers whose people are on its list, by account. Who is in which account the router knows."""
+
+_closed = Incident.closed_at.is_not(None)
 
 
 class State(StrEnum):
@@ -142,13 +145,20 @@ async def get(db: Database, incident_id: UUID, customers: Concerned | None = Non
 
 
 async def records(
-    db: Database, *, unclosed: bool = False, customers: Concerned | None = None, limit: int = 1000
+    db: Database, *, unclosed: bool = False, customers: Concerned | None = None, closed_max: int = 1000
 ) -> list[Record]:
-    """The newest first, of the last thousand or of those that are open."""
-    query = select(Incident).order_by(Incident.id.desc()).limit(limit)
+    """All that are open, and unless `unclosed` the newest of those that are closed; the newest first."""
+    newest_closed = select(Incident.id).where(_closed).order_by(Incident.id.desc()).limit(closed_max)
+    shown = ~_closed if unclosed else or_(~_closed, Incident.id.in_(newest_closed))
     async with db.session(DataUse.SECURITY) as session:
-        rows = await session.scalars(query.where(Incident.closed_at.is_(None)) if unclosed else query)
+        rows = await session.scalars(select(Incident).where(shown).order_by(Incident.id.desc()))
         return await _records(session, rows.all(), customers)
+
+
+async def closed(db: Database) -> int:
+    """How many are closed."""
+    async with db.session(DataUse.SECURITY) as session:
+        return await session.scalar(select(func.count(Incident.id)).where(_closed)) or 0
 
 
 async def register(db: Database, customers: Concerned | None = None) -> list[Record]:
@@ -182,13 +192,16 @@ async def _incident(session: AsyncSession, incident_id: UUID) -> Incident:
 async def _records(session: AsyncSession, rows: Sequence[Incident], customers: Concerned | None) -> list[Record]:
     ids = [row.id for row in rows]
     assessments: dict[UUID, list[IncidentAssessment]] = defaultdict(list)
-    for each in await session.scalars(_of(IncidentAssessment, ids)):
-        assessments[each.incident_id].append(each)
     notices: dict[UUID, list[IncidentNotice]] = defaultdict(list)
-    for notice_row in await session.scalars(_of(IncidentNotice, ids)):
-        notices[notice_row.incident_id].append(notice_row)
-    people = await affected.counted(session, ids)
-    accounts = await customers(session, ids) if customers is not None else {}
+    people: dict[UUID, tuple[int, int]] = {}
+    accounts: dict[UUID, Set[UUID]] = {}
+    for some in in_lists(ids):
+        for each in await session.scalars(_of(IncidentAssessment, some)):
+            assessments[each.incident_id].append(each)
+        for notice_row in await session.scalars(_of(IncidentNotice, some)):
+            notices[notice_row.incident_id].append(notice_row)
+        people |= await affected.counted(session, some)
+        accounts |= await customers(session, some) if customers is not None else {}
     return [
         Record(
             row, tuple(assessments[row.id]), tuple(notices[row.id]), *people.get(row.id, (0, 0)),

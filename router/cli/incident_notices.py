@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
@@ -24,6 +25,7 @@ from router.cli.output import Bar, Json, err, fail, out, print_json, progress_ba
 from router.settings import Settings
 
 app = typer.Typer()
+_FILE_BYTES_MAX: Final = 10_000_000
 
 
 def _staff(role: Role) -> Role:
@@ -38,7 +40,9 @@ MOMENTS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 Who = Annotated[
     list[str] | None, typer.Argument(help="People: addresses, subject ids, or account ids for all in an account.")
 ]
-FromFile = Annotated[Path | None, typer.Option("--file", help="A file with one of them a line; - is standard input.")]
+FromFile = Annotated[
+    Path | None, typer.Option("--file", help="A file with one of them a line, 10 MB at most; - is standard input.")
+]
 To = Annotated[Told, typer.Option("--to", help="Who is told.")]
 
 
@@ -238,7 +242,11 @@ def _uuid(text: str) -> UUID | None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
+            content = source.read(_FILE_BYTES_MAX + 1)  # a byte too many says as much as all the rest
+        if len(content) > _FILE_BYTES_MAX:
+            raise Rejected("Give a list of 10 MB at most.", field="file")
+        text = content.decode()
     except (OSError, UnicodeDecodeError):
         raise Rejected("The file can't be read.", field="file") from None
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -13,12 +13,12 @@ from governance.incidents import assessment, opening, record
 from governance.incidents.assessment import Assessment, Kind, Nature, Risk
 from governance.incidents.drafts import when
 from governance.incidents.incident import Severity
-from governance.incidents.record import Record
+from governance.incidents.record import Record, State
 from router.accounts.person import customers_concerned
 from router.accounts.roles import Role
 from router.app.stores import opened
 from router.cli import incident_notices
-from router.cli.output import Json, out, print_json, table, verb
+from router.cli.output import Json, err, out, print_json, table, verb
 from router.settings import Settings
 
 app = typer.Typer(help="What went wrong: assess it, tell whom it must be told, close it.", no_args_is_help=True)
@@ -34,14 +34,18 @@ def list_(
     unclosed: Annotated[bool, typer.Option("--open", help="Those alone that aren't closed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The newest incidents, and what each waits for."""
+    """All incidents that are open and the newest that are closed, and what each waits for."""
 
-    async def read() -> list[Record]:
+    async def read() -> tuple[list[Record], int]:
         async with opened(Settings.load()) as stores:
-            return await record.records(stores.data, unclosed=unclosed, customers=customers_concerned)
+            found = await record.records(stores.data, unclosed=unclosed, customers=customers_concerned)
+            return found, await record.closed(stores.data)
 
-    found = asyncio.run(read())
+    found, closed = asyncio.run(read())
     table([_whole(each) if as_json else _line(each) for each in found], as_json)
+    left_out = 0 if unclosed else closed - sum(each.state is State.CLOSED for each in found)
+    if left_out:
+        err.print(f"{left_out} older closed ones are left out.")
 
 
 @app.command("show")

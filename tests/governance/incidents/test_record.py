@@ -108,6 +108,18 @@ async def test_each_customer_concerned_is_told_or_a_ground_is_recorded(stores: S
     await record.close(db, breach, by="legal", reason="All were told.", customers=concerned)
 
 
+async def test_every_open_one_is_listed_and_of_the_closed_the_newest(stores: Stores) -> None:
+    db = stores[0]
+    made = [await opening.report(db, "Seen.", Severity.LOW, by="operator") for _ in range(6)]
+    for each in made[2:]:
+        await assessment.assess(db, each, Assessment(Kind.DEFECT), by="operator")
+        await record.close(db, each, by="operator", reason="mended")
+    assert [each.incident.id for each in await record.records(db, closed_max=2)] == [*made[5:3:-1], *made[1::-1]]
+    assert await record.closed(db) == 4
+    assert [each.incident.id for each in await record.records(db, unclosed=True, closed_max=2)] == made[1::-1]
+    assert len(await record.records(db)) == 6
+
+
 async def test_lists_are_newest_first_and_the_register_oldest_first(stores: Stores, breach: UUID) -> None:
     db = stores[0]
     other = await opening.report(db, "Another log.", Severity.LOW, by="operator")

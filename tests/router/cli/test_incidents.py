@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from governance.incidents import record
 from governance.vault.blind_index import EmailIndex
 from router.app.stores import opened
 from router.settings import Settings
@@ -185,12 +186,59 @@ def test_what_is_given_wrong_is_said_and_changes_nothing(service: ValueAPI) -> N
     incident = reported(service, "low")
     assert "no data category" in refused(service, "assess", incident, *HIGH, "--data-category", "user.shoe")
     assert "future" in refused(service, "assess", incident, *HIGH, "--aware-at", "2199-01-01")
+    for nonsense in ("0001-01-01", "2024-11-01"):
+        assert "more than a year before" in refused(service, "assess", incident, *HIGH, "--aware-at", nonsense)
     assert "isn't assessed" in refused(service, "draft", incident, "--to", "authority")
     assert "no such incident" in refused(service, "show", str(uuid4()))
     assert "can't be read" in refused(service, "affected", incident, "--file", "/nowhere/at/all")
     assert "Only an operator" in refused(service, "acknowledge", incident, "--by", "legal", "--reason", "x", code=2)
     assert "role of the staff" in refused(service, "close", incident, "--by", "user", "--reason", "x", code=2)
     assert told(service, "show", incident)["state"] == "open"
+
+
+def test_a_list_of_people_is_of_ten_megabytes_at_most(service: ValueAPI, tmp_path: Path) -> None:
+    incident, address = reported(service, "low"), service.first_run["user"]["email"]
+    who = tmp_path / "who"
+    # What is read is one line and blanks: as long as may be, and a byte longer.
+    who.write_text(f"{address}\n".ljust(10_000_000))
+    assert told(service, "affected", incident, "--file", str(who)) == {"added": 1, "listed": 1}
+    with who.open("a") as more:
+        more.write(" ")
+    assert "10 MB at most" in refused(service, "affected", incident, "--file", str(who))
+    for text, said in ((who.read_text(), "10 MB at most"), ("\udcff", "can't be read")):
+        given = text.encode(errors="surrogateescape")
+        done = service.run("incidents", "affected", incident, "--file", "-", check=False, given=given)
+        assert done.returncode == 1 and said in done.stderr
+    done = service.run("incidents", "affected", incident, "--json", "--file", "-", given=f"{address}\n")
+    assert json.loads(done.stdout) == {"added": 0, "listed": 1}
+
+
+def test_what_is_named_twice_is_kept_once(service: ValueAPI) -> None:
+    incident = reported(service, "low")
+    natures = ("--nature", "integrity", "--nature", "confidentiality", "--nature", "integrity")
+    categories = ("user.contact.email", "user.account", "user.contact.email")
+    given = [part for each in categories for part in ("--data-category", each)]
+    service.run("incidents", "assess", incident, *HIGH[:4], *RISK[:2], *natures, *given)
+    kept = told(service, "show", incident)
+    assert kept["nature"] == ["integrity", "confidentiality"]
+    assert kept["data_categories"] == ["user.contact.email", "user.account"]
+
+
+def test_every_open_one_is_listed_and_it_is_said_what_is_left_out(
+    service: ValueAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(record.records.__kwdefaults__, "closed_max", 1)
+    made = [reported(service, "low") for _ in range(3)]
+    for incident in made[:2]:
+        service.run("incidents", "assess", incident, "--as", "defect", "--by", "operator")
+        service.run("incidents", "close", incident, "--by", "operator", "--reason", "mended")
+    closed = [each["id"] for each in told(service, "register") if each["state"] == "closed"]
+    listed = service.run("incidents", "list", "--json")
+    rows = {each["id"]: each["state"] for each in json.loads(listed.stdout)}
+    assert list(rows.values()).count("closed") == 1 and set(made[1:]) <= set(rows)
+    assert f"{len(closed) + 1} older closed ones are left out" in " ".join(listed.stderr.split())
+    assert "left out" in service.run("incidents", "list").stderr
+    assert service.run("incidents", "list", "--open", "--json").stderr == ""
 
 
 def test_the_service_reminds_who_is_responsible_and_once(service: ValueAPI) -> None:
