@@ -117,7 +117,10 @@ async def assess(db: Database, incident_id: UUID, known: Assessment, *, by: str)
             raise Conflict("The incident is closed: open another for what has become known since.")
         if known.aware_at is not None and known.aware_at < incident.opened_at - _AWARE_BEFORE_MAX:
             # The clock is never put back, so a slip of the pen would stand.
-            raise Rejected("That is more than a year before the incident was opened.", field="aware_at")
+            raise Rejected(
+                "That is more than a year before the incident was opened: say when you became aware of it.",
+                field="aware_at",
+            )
         before = await newest(session, incident_id)
         row = _merged(incident, before, known, by)
         session.add(row)

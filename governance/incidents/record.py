@@ -125,7 +125,7 @@ class Record:
             found.append(f"{self.affected - self.told} of {self.affected} people on the list aren't told yet.")
         if untold := len(self.customers_untold):
             found.append(
-                f"{untold} of {len(self.customers)} customers aren't told yet, each by its account (Art. 33(2))."
+                f"{untold} of {len(self.customers)} customers aren't told yet: record each with its account (Art. 33(2))."
             )
         elif breach.for_customers and self._open(Told.CONTROLLER):
             found.append("Tell the customers whose data it is (Art. 33(2)).")

@@ -100,7 +100,7 @@ def _waiting(record: Record, now: datetime) -> tuple[str, str]:
     if record.breach is not None and record.missing():
         return (
             "A breach of personal data isn't dealt with yet",
-            "The authority is told of a breach, or need not be. Other things are still to be done.",
+            "The authority was told of a breach, or need not be; other things are still to be done.",
         )
     if record.assessment is not None:
         return (

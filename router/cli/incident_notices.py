@@ -143,7 +143,7 @@ def affected_(incident_id: IncidentId, who: Who = None, file: FromFile = None, a
 def told_otherwise(
     incident_id: IncidentId, by: By, who: Who = None, file: FromFile = None, as_json: Json = False
 ) -> None:
-    """Record that people on the list were told by a letter, say: who restricted their data gets no mail."""
+    """Record that people on the list were told by other means than `send`: who restricted their data gets no mail."""
     wanted = _wanted(who, file)
     if not wanted:
         raise typer.BadParameter("Say who was told.", param_hint="WHO")
@@ -194,7 +194,7 @@ def send(
     if untold:
         fail(
             f"{untold} {'person' if untold == 1 else 'people'} on the list can't be told by mail: their data is restricted, "
-            "or doesn't open. Tell them otherwise, then record it: `incidents told-otherwise`."
+            "or can't be opened. Tell them otherwise, then record it: `incidents told-otherwise`."
         )
 
 

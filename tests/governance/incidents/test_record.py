@@ -93,12 +93,12 @@ async def test_each_customer_concerned_is_told_or_a_ground_is_recorded(stores: S
     await notice.withheld(db, breach, Told.SUBJECTS, Ground.AVERTED, because="Reset.", by="legal")
     assert await left() == []  # it isn't said to be about customers' data
     await assessment.assess(db, breach, Assessment(Kind.BREACH, for_customers=True), by="legal")
-    assert await left() == ["2 of 2 customers aren't told yet, each by its account (Art. 33(2))."]
+    assert await left() == ["2 of 2 customers aren't told yet: record each with its account (Art. 33(2))."]
     await notice.given(db, breach, Told.CONTROLLER, by="legal")  # to whom isn't said
     assert (await record.get(db, breach)).missing() == []  # and of no account it is known that it is concerned
     await notice.given(db, breach, Told.CONTROLLER, by="legal", account_id=two)
     assert (await record.get(db, breach, concerned)).customers_untold == [one]
-    assert await left() == ["1 of 2 customers aren't told yet, each by its account (Art. 33(2))."]
+    assert await left() == ["1 of 2 customers aren't told yet: record each with its account (Art. 33(2))."]
     for found in (*await record.records(db, customers=concerned), *await record.register(db, concerned)):
         assert found.customers_untold == [one]
     with pytest.raises(Conflict, match="1 of 2 customers"):
