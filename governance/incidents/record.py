@@ -5,11 +5,11 @@ data breach, its effects and the remedial action taken."
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
@@ -28,10 +28,14 @@ from governance.incidents.incident import Incident, plain
 from governance.incidents.notice import IncidentNotice, Told
 from governance.incidents.opening import locked
 
-Concerned = Callable[[AsyncSession, Sequence[UUID]], Awaitable[Mapping[UUID, Set[UUID]]]]
-"""By incident: the customers whose people are on its list, by account. Who is in which account the router knows."""
-
 _closed = Incident.closed_at.is_not(None)
+
+
+class Concerned(Protocol):
+    """Tells which customers' people are on the lists of incidents: who is in which account the router knows."""
+
+    def __call__(self, session: AsyncSession, incident_ids: Sequence[UUID], /) -> Awaitable[Mapping[UUID, Set[UUID]]]:
+        """By incident: accounts, read in the caller's session."""
 
 
 class State(StrEnum):
