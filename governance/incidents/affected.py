@@ -14,13 +14,14 @@ from governance.db import Database, UtcDateTime
 from governance.ids import in_lists, uuid7
 from governance.incidents.incident import Incident, of_breach
 from governance.incidents.opening import locked
+from governance.session_use import reading_for
 from governance.subjects import DataSubject
 
 _of_person = partial(of_breach, on_erasure=OnErasure.DELETE)
 
 
 class IncidentSubject(Base):
-    """Somebody affected. `told_at`: when their notice was queued."""
+    """Somebody affected. `told_at`: when their notice was queued, or it was recorded that they were told otherwise."""
 
     __tablename__ = "incident_subject"
     __table_args__ = (UniqueConstraint("incident_id", "subject_id"),)
@@ -62,12 +63,13 @@ async def listed(db: Database, incident_id: UUID) -> list[tuple[UUID, datetime |
 
 
 async def counted(session: AsyncSession, incident_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
-    """By incident: how many are on the list, and how many of them were told."""
+    """By incident: how many are on the list, and how many of them were told; who restricted their data counts as well."""
     query = select(
         IncidentSubject.incident_id, func.count(IncidentSubject.subject_id), func.count(IncidentSubject.told_at)
     )
     mine = query.where(IncidentSubject.incident_id.in_(incident_ids)).group_by(IncidentSubject.incident_id)
-    return {row[0]: (row[1], row[2]) for row in await session.execute(mine)}
+    with reading_for(session, DataUse.LEGAL_OBLIGATION):  # Art. 34 has no exception for them
+        return {row[0]: (row[1], row[2]) for row in await session.execute(mine)}
 
 
 async def untold(session: AsyncSession, incident_id: UUID, subject_id: UUID) -> IncidentSubject | None:

@@ -30,6 +30,7 @@ from governance.incidents.incident import ROLE_CHARACTERS_MAX, Incident, Severit
 from governance.incidents.opening import locked
 
 TO_AUTHORITY: Final = timedelta(hours=72)
+_AWARE_BEFORE_MAX: Final = timedelta(days=365)
 _CATEGORIES: Final = frozenset(c.fides_key for c in DEFAULT_TAXONOMY.data_category if c.fides_key.startswith("user"))
 
 
@@ -121,6 +122,12 @@ async def assess(db: Database, incident_id: UUID, known: Assessment, *, by: str)
         incident = await locked(session, incident_id)
         if incident.closed_at is not None:
             raise Conflict("The incident is closed: open another for what has become known since.")
+        if known.aware_at is not None and known.aware_at < incident.opened_at - _AWARE_BEFORE_MAX:
+            # The clock is never put back, so a slip of the pen would stand.
+            raise Rejected(
+                "That is more than a year before the incident was opened: say when you became aware of it.",
+                field="aware_at",
+            )
         before = await newest(session, incident_id)
         row = _merged(incident, before, known, by)
         incident.severity = row.severity
@@ -170,7 +177,7 @@ def _merged(incident: Incident, before: IncidentAssessment | None, known: Assess
     for field in fields(known):
         value = getattr(known, field.name)
         if value is not None and field.name not in ("kind", "aware_at"):
-            setattr(row, field.name, list(value) if isinstance(value, tuple) else value)
+            setattr(row, field.name, list(dict.fromkeys(value)) if isinstance(value, tuple) else value)
     if breach:
         row.aware_at = min(each for each in (earlier, known.aware_at or clock.now()) if each is not None)
         if row.risk is None or not row.nature:

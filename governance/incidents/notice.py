@@ -97,6 +97,12 @@ async def given(
         )
 
 
+async def subjects_told(session: AsyncSession, incident_id: UUID, *, by: str) -> None:
+    """Record in the caller's transaction that people are told now. Raises NotFound, Conflict as `given` does."""
+    await _breach(session, incident_id)
+    await _add(session, incident_id, Told.SUBJECTS, True, at=clock.now(), reason="", by=by)
+
+
 async def withheld(db: Database, incident_id: UUID, to: Told, ground: Ground, *, because: str, by: str) -> None:
     """Record why somebody isn't told. Raises NotFound, Conflict where it is no breach, is closed, or the risk is another,
     Rejected."""

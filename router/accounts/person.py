@@ -1,6 +1,6 @@
 """A person in an account: role, address and password. What names or opens them is sealed under their own key."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ from governance import events
 from governance.datamap import AtRest, Base, DataUse, OnErasure, declared
 from governance.db import Database, UtcDateTime
 from governance.errors import NotFound
+from governance.incidents.affected import IncidentSubject
+from governance.session_use import reading_for
 from governance.subjects import DataSubject
 from governance.vault.columns import SealedType
 from governance.vault.sealed import Sealed
@@ -107,10 +109,27 @@ async def with_roles(db: Database, roles: Collection[Role]) -> list[UUID]:
 
 
 async def subjects(db: Database, some_id: UUID) -> list[UUID]:
-    """The data subject of that id, or those of everybody in the account of that id; none where it is neither's."""
+    """The data subject of that id, or those of everybody in the account of that id; none where it is neither's.
+
+    Asked for whom a breach is about: also who restricted their data is to be told (Art. 18(2), 34)."""
     query = select(Person.subject_id).where(or_(Person.subject_id == some_id, Person.account_id == some_id))
-    async with db.session(DataUse.SUPPORT) as session:
+    async with db.session(DataUse.LEGAL_OBLIGATION) as session:
         return list(await session.scalars(query.order_by(Person.id)))
+
+
+async def customers_concerned(session: AsyncSession, incident_ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+    """By incident: the accounts of the people whom a breach is about, who restricted their data included (Art. 33(2))."""
+    query = (
+        select(IncidentSubject.incident_id, Person.account_id)
+        .join(Person, Person.subject_id == IncidentSubject.subject_id)
+        .where(IncidentSubject.incident_id.in_(incident_ids))
+        .distinct()
+    )
+    found: dict[UUID, set[UUID]] = {}
+    with reading_for(session, DataUse.LEGAL_OBLIGATION):
+        for row in await session.execute(query):
+            found.setdefault(row.incident_id, set()).add(row.account_id)
+    return found
 
 
 async def open_email(db: Database, subject_id: UUID, use: DataUse) -> str:

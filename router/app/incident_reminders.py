@@ -1,4 +1,5 @@
-"""Reminds who is responsible of incidents that wait: for an assessment, and for the authority's 72 hours (Art. 33(1))."""
+"""Reminds who is responsible of incidents that wait: for an assessment, the authority's 72 hours (Art. 33(1)), people and
+customers who aren't told, and their end."""
 
 from typing import Final
 
@@ -17,7 +18,7 @@ _RESPONSIBLE: Final = (Role.PRIVACY_OFFICER, Role.OPERATOR, Role.LEGAL)
 @states(Actor.JOB, DataUse.NOTICES)
 async def remind(stores: Stores) -> None:
     """Queue what is due, once for each of them; somebody restricted is left out."""
-    waiting = await record.records(stores.data, unclosed=True)
+    waiting = await record.records(stores.data, unclosed=True, customers=person.customers_concerned)
     if not waiting:
         return
     people = await person.with_roles(stores.data, _RESPONSIBLE)

@@ -1,10 +1,11 @@
-"""`valueapi incidents draft|notified|not-notified|affected|send`: whom a breach concerns, and who is told of it."""
+"""`valueapi incidents draft|notified|not-notified|affected|send|told-otherwise`: whom a breach concerns, and who is told of it."""
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
@@ -17,12 +18,14 @@ from governance.incidents.record import Record
 from governance.vault.blind_index import EmailIndex
 from governance.vault.purpose import Bulk
 from router.accounts import person
+from router.accounts.account import account_tier
 from router.accounts.roles import Role
 from router.app.stores import Stores, opened
-from router.cli.output import Bar, Json, fail, out, print_json, progress_bar, table, verb
+from router.cli.output import Bar, Json, err, fail, out, print_json, progress_bar, table, verb
 from router.settings import Settings
 
 app = typer.Typer()
+_FILE_BYTES_MAX: Final = 10_000_000
 
 
 def _staff(role: Role) -> Role:
@@ -34,6 +37,12 @@ def _staff(role: Role) -> Role:
 IncidentId = Annotated[UUID, typer.Argument(metavar="ID", help="The incident's id.")]
 By = Annotated[Role, typer.Option(callback=_staff, help="The role that says so.")]
 MOMENTS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
+Who = Annotated[
+    list[str] | None, typer.Argument(help="People: addresses, subject ids, or account ids for all in an account.")
+]
+FromFile = Annotated[
+    Path | None, typer.Option("--file", help="A file with one of them a line, 10 MB at most; - is standard input.")
+]
 To = Annotated[Told, typer.Option("--to", help="Who is told.")]
 
 
@@ -44,14 +53,18 @@ def draft(incident_id: IncidentId, to: To, as_json: Json = False) -> None:
 
     async def read() -> Record:
         async with opened(Settings.load()) as stores:
-            return await record.get(stores.data, incident_id)
+            return await record.get(stores.data, incident_id, person.customers_concerned)
 
     found, contact = asyncio.run(read()), Settings.load().privacy_contact
     subject, text = drafts.draft(found, to, contact)
+    untold = [str(each) for each in found.customers_untold] if to is Told.CONTROLLER else []
     if as_json:
-        print_json({"subject": subject, "text": text, "not_known": drafts.gaps(found, contact)})
-    else:
-        out.print(f"Subject: {subject}\n\n{text}", markup=False, soft_wrap=True)
+        not_known = drafts.gaps(found, contact)
+        print_json({"subject": subject, "text": text, "not_known": not_known, "customers_not_told": untold})
+        return
+    out.print(f"Subject: {subject}\n\n{text}", markup=False, soft_wrap=True)
+    if untold:  # beside the notice: what goes to one customer names no other
+        err.print("\n".join(("Customers that aren't told yet, by account:", *untold)), markup=False)
 
 
 @app.command("notified")
@@ -73,6 +86,8 @@ def notified(
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:
+            if account is not None:
+                await account_tier(stores.data, account)  # raises NotFound where there is no such account
             await notice.given(
                 stores.data, incident_id, to, by=by.value, at=at.replace(tzinfo=UTC) if at else None,
                 reference=reference, account_id=account, late_because=late_because,
@@ -103,17 +118,9 @@ def not_notified(
 
 @app.command("affected")
 @verb()
-def affected_(
-    incident_id: IncidentId,
-    who: Annotated[
-        list[str] | None,
-        typer.Argument(help="People to put on the list: addresses, subject ids, or account ids for all in an account."),
-    ] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one of them a line; - is standard input.")] = None,
-    as_json: Json = False,
-) -> None:
+def affected_(incident_id: IncidentId, who: Who = None, file: FromFile = None, as_json: Json = False) -> None:
     """Show whom a breach concerns, or put people on the list. Nobody is named: ids alone are shown."""
-    wanted = [*(who or ()), *(_lines(file) if file is not None else ())]
+    wanted = _wanted(who, file)
 
     async def work() -> tuple[int, list[tuple[UUID, datetime | None]]]:
         async with opened(Settings.load()) as stores:
@@ -122,11 +129,40 @@ def affected_(
             return added, await affected.listed(stores.data, incident_id)
 
     added, listed = asyncio.run(work())
-    if wanted:
-        out.print(f"{added} put on the list, {len(listed)} are on it.")
-    else:
+    if not wanted:
         rows = [{"subject_id": str(each), "told": drafts.when(at) if at else None} for each, at in listed]
         table(rows, as_json)
+    elif as_json:
+        print_json({"added": added, "listed": len(listed)})
+    else:
+        out.print(f"{added} put on the list, {len(listed)} are on it.")
+
+
+@app.command("told-otherwise")
+@verb()
+def told_otherwise(
+    incident_id: IncidentId, by: By, who: Who = None, file: FromFile = None, as_json: Json = False
+) -> None:
+    """Record that people on the list were told by other means than `send`: who restricted their data gets no mail."""
+    wanted = _wanted(who, file)
+    if not wanted:
+        raise typer.BadParameter("Say who was told.", param_hint="WHO")
+
+    async def work() -> tuple[int, Record]:
+        async with opened(Settings.load()) as stores:
+            people = await _people(stores, wanted)
+            told = await telling.told_otherwise(stores.data, incident_id, people, by=by.value)
+            return told, await record.get(stores.data, incident_id)
+
+    told, found = asyncio.run(work())
+    left = found.affected - found.told
+    if as_json:
+        print_json({"told_otherwise": told, "listed": found.affected, "untold": left})
+    else:
+        out.print(
+            f"{told} recorded as told otherwise; {left} of {found.affected} on the list aren't told yet.",
+            soft_wrap=True,
+        )
 
 
 @app.command("send")
@@ -154,27 +190,35 @@ def send(
     if not yes and not typer.confirm(f"Tell {waiting} people?"):
         fail("Nobody was told.")
     told, untold = asyncio.run(work())
-    out.print(f"{told} notices queued.")
+    out.print(f"{told} {'notice' if told == 1 else 'notices'} queued.")
     if untold:
-        fail(f"{untold} people couldn't be told by mail: their data is erased or restricted.")
+        fail(
+            f"{untold} {'person' if untold == 1 else 'people'} on the list can't be told by mail: their data is restricted, "
+            "or can't be opened. Tell them otherwise, then record it: `incidents told-otherwise`."
+        )
 
 
 async def _tell(stores: Stores, incident_id: UUID, by: Role, contact: str, bar: Bar) -> tuple[int, int]:
     found = await record.get(stores.data, incident_id)
     waiting = [each for each, at in await affected.listed(stores.data, incident_id) if at is None]
-    told = untold = 0
+    told = 0
     for number, subject_id in enumerate(waiting, 1):
         try:
             address = await person.address_for_notice(stores.data, subject_id)
-            queued = await telling.tell(stores.data, stores.keys, found, subject_id, address, contact)
+            # A crash after it: whose notice is queued is marked, and is told no second time; that people are told is on
+            # record since the first of them.
+            told += await telling.tell(
+                stores.data, stores.keys, found, subject_id, address, contact, begun_by=None if told else by.value
+            )
         except (NotFound, UseRefused, KeyUnavailable):
-            queued = False
-        # A crash here: whose notice is queued is marked, and is told no second time.
-        told, untold = told + queued, untold + (not queued)
+            pass  # they stay on the list as not told
         bar(number, len(waiting))
-    if told:
-        await notice.given(stores.data, incident_id, Told.SUBJECTS, by=by.value)
-    return told, untold
+    found = await record.get(stores.data, incident_id)
+    return told, found.affected - found.told
+
+
+def _wanted(who: list[str] | None, file: Path | None) -> list[str]:
+    return [*(who or ()), *(_lines(file) if file is not None else ())]
 
 
 async def _people(stores: Stores, wanted: list[str]) -> set[UUID]:
@@ -198,7 +242,11 @@ def _uuid(text: str) -> UUID | None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
+            content = source.read(_FILE_BYTES_MAX + 1)  # a byte too many says as much as all the rest
+        if len(content) > _FILE_BYTES_MAX:
+            raise Rejected("Give a list of 10 MB at most.", field="file")
+        text = content.decode()
     except (OSError, UnicodeDecodeError):
         raise Rejected("The file can't be read.", field="file") from None
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -13,11 +13,12 @@ from governance.incidents import assessment, opening, record
 from governance.incidents.assessment import Assessment, Kind, Nature, Risk
 from governance.incidents.drafts import when
 from governance.incidents.incident import Severity
-from governance.incidents.record import Record
+from governance.incidents.record import Record, State
+from router.accounts.person import customers_concerned
 from router.accounts.roles import Role
 from router.app.stores import opened
 from router.cli import incident_notices
-from router.cli.output import Json, out, print_json, table, verb
+from router.cli.output import Json, err, out, print_json, table, verb
 from router.settings import Settings
 
 app = typer.Typer(help="What went wrong: assess it, tell whom it must be told, close it.", no_args_is_help=True)
@@ -33,14 +34,18 @@ def list_(
     unclosed: Annotated[bool, typer.Option("--open", help="Those alone that aren't closed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The newest incidents, and what each waits for."""
+    """All incidents that are open and the newest that are closed, and what each waits for."""
 
-    async def read() -> list[Record]:
+    async def read() -> tuple[list[Record], int]:
         async with opened(Settings.load()) as stores:
-            return await record.records(stores.data, unclosed=unclosed)
+            found = await record.records(stores.data, unclosed=unclosed, customers=customers_concerned)
+            return found, await record.closed(stores.data)
 
-    found = asyncio.run(read())
+    found, closed = asyncio.run(read())
     table([_whole(each) if as_json else _line(each) for each in found], as_json)
+    left_out = 0 if unclosed else closed - sum(each.state is State.CLOSED for each in found)
+    if left_out:
+        err.print(f"{left_out} older closed ones are left out.")
 
 
 @app.command("show")
@@ -50,7 +55,7 @@ def show(incident_id: IncidentId, as_json: Json = False) -> None:
 
     async def read() -> Record:
         async with opened(Settings.load()) as stores:
-            return await record.get(stores.data, incident_id)
+            return await record.get(stores.data, incident_id, customers_concerned)
 
     found = asyncio.run(read())
     if as_json:
@@ -144,7 +149,7 @@ def assess(
     async def write() -> Record:
         async with opened(Settings.load()) as stores:
             await assessment.assess(stores.data, incident_id, known, by=by.value)
-            return await record.get(stores.data, incident_id)
+            return await record.get(stores.data, incident_id, customers_concerned)
 
     found = asyncio.run(write())
     out.print(f"Assessed as {kind.value}.")
@@ -161,7 +166,7 @@ def close(incident_id: IncidentId, by: By, reason: Annotated[str, typer.Option(h
 
     async def write() -> None:
         async with opened(Settings.load()) as stores:
-            await record.close(stores.data, incident_id, by=by.value, reason=reason)
+            await record.close(stores.data, incident_id, by=by.value, reason=reason, customers=customers_concerned)
             stores.shared.bump()
 
     asyncio.run(write())
@@ -175,7 +180,7 @@ def register(as_json: Json = False) -> None:
 
     async def read() -> Sequence[Record]:
         async with opened(Settings.load()) as stores:
-            return await record.register(stores.data)
+            return await record.register(stores.data, customers_concerned)
 
     found = asyncio.run(read())
     if as_json:
@@ -250,6 +255,7 @@ def _breach(found: Record) -> dict[str, object]:
         "for_customers": last.for_customers,
         "people_listed": found.affected,
         "people_told": found.told,
+        "customers_not_told": [str(each) for each in found.customers_untold],
         "notices": [
             " ".join(filter(None, (each.recipient, when(each.at) if each.given else f"not told, Art. {each.ground}:", each.reason)))
             for each in found.notices

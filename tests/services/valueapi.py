@@ -111,7 +111,9 @@ class ValueAPI:
             check=check,
         )
 
-    def run(self, *arguments: str, check: bool = True, given: str | None = None) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, check: bool = True, given: str | bytes | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """A command on this home within this process: to start one takes longer than all that most do. `given`: on standard
         input. Not from a coroutine. What confines its process gets one of its own."""
         if arguments[0] == "serve":

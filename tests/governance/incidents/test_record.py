@@ -1,8 +1,10 @@
 """What is left to be done says what the law asks for, and an incident is closed only when nothing is."""
 
-from uuid import UUID
+from collections.abc import Sequence
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance.datamap import DataUse
 from governance.errors import Conflict, Rejected
@@ -76,6 +78,46 @@ async def test_half_a_list_that_was_told_is_not_all_of_it(stores: Stores, breach
         assert row is not None
         row.told_at = (await record.get(db, breach)).incident.opened_at
     assert (await record.get(db, breach)).missing() == ["2 of 3 people on the list aren't told yet."]
+
+
+async def test_each_customer_concerned_is_told_or_a_ground_is_recorded(stores: Stores, breach: UUID) -> None:
+    db, one, two = stores[0], uuid4(), uuid4()
+
+    async def concerned(_: AsyncSession, incident_ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+        return {each: {one, two} for each in incident_ids}
+
+    async def left() -> list[str]:
+        return (await record.get(db, breach, concerned)).missing()
+
+    await notice.given(db, breach, Told.AUTHORITY, by="legal")
+    await notice.withheld(db, breach, Told.SUBJECTS, Ground.AVERTED, because="Reset.", by="legal")
+    assert await left() == []  # it isn't said to be about customers' data
+    await assessment.assess(db, breach, Assessment(Kind.BREACH, for_customers=True), by="legal")
+    assert await left() == ["2 of 2 customers aren't told yet: record each with its account (Art. 33(2))."]
+    await notice.given(db, breach, Told.CONTROLLER, by="legal")  # to whom isn't said
+    assert (await record.get(db, breach)).missing() == []  # and of no account it is known that it is concerned
+    await notice.given(db, breach, Told.CONTROLLER, by="legal", account_id=two)
+    assert (await record.get(db, breach, concerned)).customers_untold == [one]
+    assert await left() == ["1 of 2 customers aren't told yet: record each with its account (Art. 33(2))."]
+    for found in (*await record.records(db, customers=concerned), *await record.register(db, concerned)):
+        assert found.customers_untold == [one]
+    with pytest.raises(Conflict, match="1 of 2 customers"):
+        await record.close(db, breach, by="legal", reason="One was told.", customers=concerned)
+    await notice.withheld(db, breach, Told.CONTROLLER, Ground.NOT_THEIRS, because="The other's isn't.", by="legal")
+    assert await left() == []
+    await record.close(db, breach, by="legal", reason="All were told.", customers=concerned)
+
+
+async def test_every_open_one_is_listed_and_of_the_closed_the_newest(stores: Stores) -> None:
+    db = stores[0]
+    made = [await opening.report(db, "Seen.", Severity.LOW, by="operator") for _ in range(6)]
+    for each in made[2:]:
+        await assessment.assess(db, each, Assessment(Kind.DEFECT), by="operator")
+        await record.close(db, each, by="operator", reason="mended")
+    assert [each.incident.id for each in await record.records(db, closed_max=2)] == [*made[5:3:-1], *made[1::-1]]
+    assert await record.closed(db) == 4
+    assert [each.incident.id for each in await record.records(db, unclosed=True, closed_max=2)] == made[1::-1]
+    assert len(await record.records(db)) == 6
 
 
 async def test_lists_are_newest_first_and_the_register_oldest_first(stores: Stores, breach: UUID) -> None:
