@@ -101,8 +101,9 @@ def open_sink(folder: Path) -> None:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The files of a folder's log, by when they were last written to; the one that is written to now is the last."""
-    closed = sorted(folder.glob("events-*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    """The files of a folder's log, by their names, which have the time when each was closed; the one that is written to now is
+    the last."""
+    closed = sorted(folder.glob("events-*.jsonl"))
     current = folder / "events.jsonl"
     return [*closed, current] if current.exists() else closed
 

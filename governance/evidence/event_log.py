@@ -2,85 +2,103 @@
 
 Events (`governance/events.py`) are written where no transaction is, and may name what an entry must not; so their lines
 stay where they are, and an entry commits to them: the segment (by the SHA-256 of its first line, which has its time and
-signature), how many bytes of it, and the SHA-256 of those bytes.
+signature), how many bytes of it, and the SHA-256 of those bytes. Who has to act on what is new in them is given it in the
+same transaction, once.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import BigInteger, String, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped
+
 from governance import events
-from governance.datamap import DataUse
-from governance.db import Database
+from governance.datamap import Base, DataUse, impersonal
+from governance.db import Database, add_once
 from governance.evidence import pending
 from governance.evidence.entry import Entry, EntryType
-from governance.evidence.pending import DataEvidenceState
 
 _EVERY_S = 60.0
+
+Follow = Callable[[AsyncSession, Sequence[bytes]], Awaitable[None]]
+"""Is given the lines that are new, each once."""
+
+
+class EventSegment(Base):
+    """How much of a segment of a machine's event log is recorded. `first`: SHA-256 of its first line. A row for each segment:
+    which others there are, in what order and since when, changes nothing for this one."""
+
+    __tablename__ = "event_segment"
+
+    first: Mapped[str] = impersonal(String(64), 700, primary_key=True)
+    bytes: Mapped[int] = impersonal(BigInteger, 701)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One file's whole lines, at one moment."""
+    """One file's whole lines at one moment: how many bytes and their digest; from `start` on they are new, `lines`."""
 
     first: str
+    start: int
     length: int
     digest: str
-
-    @classmethod
-    def of(cls, lines: bytes) -> "Segment":
-        return cls(_sha256(lines[: lines.index(b"\n") + 1]), len(lines), _sha256(lines))
+    lines: tuple[bytes, ...]
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _segments(folder: Path, since: str) -> list[Segment]:
-    """From the segment that begins with a line of that digest on, the one that is written to last."""
-    found: list[Segment] = []
-    for file in reversed(events.segments(folder)):
+def _grown(folder: Path, known: Mapping[str, int]) -> Iterator[Segment]:
+    """Segments that aren't as long as what is known of them."""
+    for file in events.segments(folder):
         data = file.read_bytes()
-        lines = data[: data.rfind(b"\n") + 1]
-        if lines:
-            found.append(Segment.of(lines))
-            if found[-1].first == since:
-                break
-    return found[::-1]
+        whole = data[: data.rfind(b"\n") + 1]
+        if not whole:
+            continue
+        first = _sha256(whole[: whole.index(b"\n") + 1])
+        start = known.get(first, 0)
+        if len(whole) != start:
+            # One that is shorter was put back from an older copy: nothing of it is new, and `differences` finds it.
+            yield Segment(first, start, len(whole), _sha256(whole), tuple(whole[start:].splitlines()))
 
 
-async def take_over(folder: Path, data: Database) -> int:
-    """Record what the event log has grown by since it was last recorded; how many entries that made. May be repeated."""
+async def take_over(folder: Path, data: Database, *follow: Follow) -> int:
+    """Record what the event log has grown by since it was last recorded; how many entries that made. May be repeated, by any
+    number of processes at once. Raises OSError where it can't be read."""
     async with data.session(DataUse.SECURITY) as session:
-        state = await session.get(DataEvidenceState, 1)
-    if state is None:
-        return 0  # the log begins with its first round
-    grown = [
-        each
-        for each in await asyncio.to_thread(_segments, folder, state.events_first)
-        if (each.first, each.length) != (state.events_first, state.events_bytes)
-    ]
-    for segment in grown:
+        rows = await session.execute(select(EventSegment.first, EventSegment.bytes))
+        known = {row.first: row.bytes for row in rows}
+    made = 0
+    for segment in await asyncio.to_thread(lambda: list(_grown(folder, known))):
         async with data.transaction(DataUse.SECURITY) as session:
-            row = await session.get_one(DataEvidenceState, 1, with_for_update=True)
-            if (row.events_first, row.events_bytes) != (state.events_first, state.events_bytes):
-                return 0  # another process is at it
-            row.events_first, row.events_bytes = segment.first, segment.length
+            row = await session.get(EventSegment, segment.first, with_for_update=True)
+            if row is None:
+                row = EventSegment(first=segment.first, bytes=0)
+                if not await add_once(session, row):
+                    continue  # another process is at it
+            if row.bytes != segment.start:
+                continue  # another process was first
+            row.bytes = segment.length
             detail = {"first": segment.first, "bytes": segment.length, "digest": segment.digest}
             await pending.record(session, EntryType.EVENTS_RECORDED, detail=detail)
-        state = row
-    return len(grown)
+            for each in follow:
+                await each(session, segment.lines)
+        made += 1
+    return made
 
 
-async def run(folder: Path, data: Database) -> None:
-    """For ever, a minute apart."""
+async def run(folder: Path, data: Database, *follow: Follow) -> None:
+    """For ever, a minute apart, in every process: a machine's log is read by nobody else."""
     while True:
         try:
-            await take_over(folder, data)
+            await take_over(folder, data, *follow)
         except Exception as error:
-            # The text could hold what was being worked on.
+            # The text could hold what was being worked on; the next round tries again.
             await events.emit_async("evidence:events:failed", {"type": type(error).__name__})
         await asyncio.sleep(_EVERY_S)
 

@@ -126,8 +126,6 @@ class Log:
         for store, log_id in known.items():
             if log_id is None:
                 row = pending.STATES[store](id=1, log_id=here, checkpoint="")
-                if store is Store.DATA:
-                    row.events_first, row.events_bytes = "", 0
                 async with self.stores[store].transaction(DataUse.SECURITY) as session:
                     session.add(row)
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, LargeBinary, String, Text, Uuid, select
+from sqlalchemy import BigInteger, LargeBinary, Text, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -86,20 +86,18 @@ class KeysEvidenceSubject(KeysBase):
 
 
 class DataEvidenceState(Base):
-    """One row: which log this store's entries are in, the newest checkpoint that this store has heard of, as it was signed
-    (empty before the first), and up to where the event log (the segment whose first line has that SHA-256) is recorded."""
+    """One row: which log this store's entries are in, and the newest checkpoint that this store has heard of, as it was signed;
+    empty before the first."""
 
     __tablename__ = "data_evidence_state"
 
     id: Mapped[int] = impersonal(BigInteger, 394, primary_key=True)
     log_id: Mapped[UUID] = impersonal(Uuid, 395)
     checkpoint: Mapped[str] = impersonal(Text, 402)
-    events_first: Mapped[str] = impersonal(String(64), 397)
-    events_bytes: Mapped[int] = impersonal(BigInteger, 398)
 
 
 class KeysEvidenceState(KeysBase):
-    """One row, the same; the event log is the data store's to remember."""
+    """One row, the same."""
 
     __tablename__ = "keys_evidence_state"
 

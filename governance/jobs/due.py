@@ -48,7 +48,8 @@ class JobState:
 
 
 async def declare(db: Database, first_due: Mapping[str, datetime]) -> None:
-    """Make rows for jobs that have none, and drop those of jobs that are no longer declared."""
+    """Make rows for jobs that have none, and drop those of jobs that aren't declared: for the one process that leads. Another
+    version of the program may declare others, and does when it leads."""
     async with db.transaction(DataUse.SECURITY) as session:
         known = set(await session.scalars(select(ScheduledJob.name)))
         for name, due_at in first_due.items():

@@ -24,6 +24,7 @@ from governance.period import Period
 
 logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of each tick that a slow store makes late
 _TICK: Final = "tick"
+_AHEAD: Final = timedelta(minutes=5)  # what the clocks of two machines may differ by
 _BACKOFF: Final = timedelta(minutes=1)  # after the first failure; doubles up to the job's own interval
 
 
@@ -40,6 +41,12 @@ class Job:
         """When to try again after so many failures in a row: at once after none."""
         wait = _BACKOFF * 2 ** min(failures - 1, 20) if failures else timedelta()
         return min(clock.now() + wait, self.every.after(clock.now()))
+
+    def due(self, at: datetime) -> datetime:
+        """When it is due where its row says `at`: now, where that is later than it could have been set to. A clock that was
+        ahead for a while, or a row that was changed, would silence the job for good."""
+        now = clock.now()
+        return now if at > max(self.every.after(now), now + self.first_after) + _AHEAD else at
 
 
 class Jobs:
@@ -60,8 +67,7 @@ class Jobs:
         self._scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
 
     async def start(self) -> None:
-        """Declare the jobs, and look from now on whether this process leads and what is due."""
-        await due.declare(self._db, {job.name: clock.now() + job.first_after for job in self._jobs.values()})
+        """Look from now on whether this process leads, and what is due."""
         self._scheduler.add_job(self._tick, "interval", seconds=self._tick_s, id=_TICK, next_run_time=datetime.now(UTC))
         self._scheduler.start()
 
@@ -95,11 +101,13 @@ class Jobs:
             if not self._led:
                 self._forget()
                 return
+            if not led:
+                await due.declare(self._db, {job.name: clock.now() + job.first_after for job in self._jobs.values()})
             for state in await due.states(self._db):
                 job = self._jobs.get(state.name)
                 if job is None or state.name in self._running:
                     continue
-                at = state.due_at
+                at = job.due(state.due_at)
                 if not led and state.cut:
                     # Who led before died within it: again at once, and later the next time, or it takes all of us down.
                     at = max(at, job.retry_at(state.failures - 1))

@@ -6,6 +6,7 @@ digest of what was written (`evidence/event_log`).
 """
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,17 @@ async def sign_events(keys: KeyStore, folder: Path) -> None:
         with public.open("a") as file:
             file.write(text + "\n")
     events.sign_with(lambda line: base64.b64encode(key.sign(line)).decode())
+
+
+async def checker(keys: KeyStore) -> Callable[[bytes], bool]:
+    """Tells whether a line is one that the key store's own key signed; what lies in `events.pub` doesn't count."""
+    public = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret).public_key()
+
+    def is_ours(line: bytes) -> bool:
+        plain, signature = events.split(line)
+        return signature is not None and _fits(public, signature, plain)
+
+    return is_ours
 
 
 def verify(folder: Path) -> Verified:

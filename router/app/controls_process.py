@@ -6,7 +6,7 @@ import sys
 import tempfile
 from typing import Final
 
-from governance.controls import due
+from governance.controls import waiting
 from governance.errors import ValueAPIError
 from governance.vault.purpose import Actor, states
 from router.app import child
@@ -25,12 +25,14 @@ class ControlsFailed(ValueAPIError):
 
 async def start(stores: Stores) -> None:
     """What the job does: nothing where none is due. Raises ControlsFailed, so that it is tried again."""
-    controls, runs = registry(stores), await kept(stores)
-    if due.by_cadence(controls, await runs.latest()):
-        ended = await child.run("router.app.controls_process")
-        await runs.open_stale(controls)
-        if ended != Exit.OK:
-            raise ControlsFailed("The controls' process ended early.")
+    some = waiting.by_cadence(registry(stores), await (await kept(stores)).latest())
+    if some and await child.run("router.app.controls_process") != Exit.OK:
+        raise ControlsFailed("The controls' process ended early.")
+
+
+async def look_for_stale(stores: Stores) -> None:
+    """Open incidents for what wasn't looked at for too long: another job's work, so that this one can't end in silence."""
+    await (await kept(stores)).open_stale(registry(stores))
 
 
 @states(Actor.JOB)
@@ -38,7 +40,7 @@ async def _run(settings: Settings) -> None:
     async with opened(settings) as stores:
         controls, runs = registry(stores), await kept(stores)
         await runs.bury(controls)
-        for control in due.by_cadence(controls, await runs.latest()):
+        for control in waiting.by_cadence(controls, await runs.latest()):
             await runs.run(control, program.digest())
         await stores.log.advance()
 

@@ -9,6 +9,7 @@ from governance.incidents import record, telling
 from governance.vault.purpose import Actor, states
 from router.accounts import person
 from router.accounts.roles import Role
+from router.app import controls_process
 from router.app.stores import Stores
 
 INCIDENT_REMINDERS: Final = "incident-reminders"
@@ -17,7 +18,10 @@ _RESPONSIBLE: Final = (Role.PRIVACY_OFFICER, Role.OPERATOR, Role.LEGAL)
 
 @states(Actor.JOB, DataUse.NOTICES)
 async def remind(stores: Stores) -> None:
-    """Queue what is due, once for each of them; somebody restricted is left out."""
+    """Queue what is due, once for each of them; somebody restricted is left out. What no control looked at for too long is an
+    incident, too."""
+    if stores.settings.controls:
+        await controls_process.look_for_stale(stores)
     waiting = await record.records(stores.data, unclosed=True, customers=person.customers_concerned)
     if not waiting:
         return

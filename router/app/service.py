@@ -174,8 +174,8 @@ class Service:
         self._start_task(states(Actor.JOB, bulk=Bulk.ROTATION)(upkeep.run)())
         stores.log.check_origin()
         self._start_task(states(Actor.JOB)(stores.log.run)())
-        self._start_task(states(Actor.JOB)(event_log.run)(settings.log_folder, stores.data))
-        self._start_task(states(Actor.JOB)(event_watch.run)(settings.log_folder, stores.data))
+        incidents = event_watch.watch(stores.keys)
+        self._start_task(states(Actor.JOB)(event_log.run)(settings.log_folder, stores.data, incidents))
 
     def _generation(self) -> object:
         """Changes with what is cached of accounts and keys; without the key channel's heartbeat with every call."""

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from governance.controls import due
+from governance.controls import waiting
 from governance.controls.runs import Run
 from governance.evidence import own
 from governance.evidence.verify import Report
@@ -82,8 +82,8 @@ async def _look(recorded: bool, anew: bool, *, shown_progress: bool) -> _Seen:
         register, changed = await promised(stores.data)
         runs = await controls_kept(stores)
         if not recorded:
-            waiting = list(controls) if anew else due.without_fresh_pass(controls, await runs.latest())
-            await controls_run.run(stores, controls, waiting, shown=shown_progress)
+            chosen = list(controls) if anew else waiting.without_fresh_pass(controls, await runs.latest())
+            await controls_run.run(stores, controls, chosen, shown=shown_progress)
         last = await runs.judged()
         shown = kept.shown(register, controls, last, await attestations.current(stores.data))
         return _Seen(register, changed, shown, last, await own.check(stores.log, REGISTERS))

@@ -7,10 +7,10 @@ import governance.bodies.attestation
 import governance.bodies.probe_run
 import governance.controls.runs
 import governance.evidence.changed_settings
+import governance.evidence.event_log
 import governance.evidence.pending
 import governance.incidents.affected
 import governance.incidents.assessment
-import governance.incidents.event_watch
 import governance.incidents.notice
 import governance.incidents.opening
 import governance.jobs.due

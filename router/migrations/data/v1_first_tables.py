@@ -77,8 +77,6 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("log_id", sa.Uuid(), nullable=False),
         sa.Column("checkpoint", sa.Text(), nullable=False),
-        sa.Column("events_first", sa.String(length=64), nullable=False),
-        sa.Column("events_bytes", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_data_evidence_state")),
     )
     op.create_table(
@@ -123,6 +121,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destroyed_state")),
     )
     op.create_table(
+        "event_segment",
+        sa.Column("first", sa.String(length=64), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("first", name=op.f("pk_event_segment")),
+    )
+    op.create_table(
         "incident",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("control", sa.String(length=64), nullable=True),
@@ -156,13 +160,6 @@ def upgrade() -> None:
             postgresql_where=sa.text("closed_at IS NULL"),
         )
 
-    op.create_table(
-        "incident_event_state",
-        sa.Column("log", sa.String(length=64), nullable=False),
-        sa.Column("segment", sa.String(length=64), nullable=False),
-        sa.Column("bytes", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("log", name=op.f("pk_incident_event_state")),
-    )
     op.create_table(
         "lease",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -616,13 +613,13 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lease_account_id"))
 
     op.drop_table("lease")
-    op.drop_table("incident_event_state")
     with op.batch_alter_table("incident", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_incident_open", sqlite_where=sa.text("closed_at IS NULL"), postgresql_where=sa.text("closed_at IS NULL")
         )
 
     op.drop_table("incident")
+    op.drop_table("event_segment")
     op.drop_table("destroyed_state")
     with op.batch_alter_table("destroyed_copy", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_destroyed_copy_subject_id"))

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, update
 
 from governance import clock
 from governance.bodies import attestation
-from governance.controls import due
+from governance.controls import waiting
 from governance.controls.control import ControlResult, Outcome
 from governance.controls.registry import Registry
 from governance.controls.runs import ControlRun, Runs
@@ -119,7 +119,7 @@ async def test_a_run_that_is_called_off_leaves_nothing(kept: Runs, data: Databas
         await task
     async with data.session(DataUse.SECURITY) as session:
         assert await session.scalar(select(func.count()).select_from(ControlRun)) == 0
-    assert due.by_cadence(registry, await kept.latest()) == [control]
+    assert waiting.by_cadence(registry, await kept.latest()) == [control]
 
 
 async def test_result_evidence_and_incident_are_one_change(
@@ -158,15 +158,15 @@ async def test_a_run_whose_process_was_killed_has_failed(kept: Runs, data: Datab
 async def test_what_is_due_by_cadence_and_what_shows_nothing_any_more(kept: Runs, data: Database, later: Later) -> None:
     registry = Registry([Made(PASSED), Other(UNPROVEN)])
     made, other = registry
-    assert due.by_cadence(registry, {}) == due.without_fresh_pass(registry, {}) == [made, other]
+    assert waiting.by_cadence(registry, {}) == waiting.without_fresh_pass(registry, {}) == [made, other]
     for control in registry:
         await kept.run(control, CODE)
     last = await kept.latest()
-    assert due.by_cadence(registry, last) == [] and due.without_fresh_pass(registry, last) == [other]
+    assert waiting.by_cadence(registry, last) == [] and waiting.without_fresh_pass(registry, last) == [other]
     later(timedelta(hours=1))
-    assert due.by_cadence(registry, last) == [made, other] and due.without_fresh_pass(registry, last) == [other]
+    assert waiting.by_cadence(registry, last) == [made, other] and waiting.without_fresh_pass(registry, last) == [other]
     later(timedelta(hours=2))
-    assert due.without_fresh_pass(registry, last) == [made, other]
+    assert waiting.without_fresh_pass(registry, last) == [made, other]
 
 
 async def test_a_control_that_nothing_runs_any_more_opens_one_incident(

@@ -175,7 +175,45 @@ async def test_a_shutdown_cuts_a_run_and_leaves_it_due(stores: Stores, tmp_path:
 async def test_a_job_that_is_no_longer_declared_goes(stores: Stores, tmp_path: Path) -> None:
     await due.declare(stores[0], {"old": clock.now(), "job": clock.now()})
     async with running(stores[0], FileLeader(tmp_path), Counted()):
-        assert [each.name for each in await due.states(stores[0])] == ["job"]
+        async with asyncio.timeout(5):
+            while [each.name for each in await due.states(stores[0])] != ["job"]:
+                await asyncio.sleep(0.01)
+
+
+@sqlite
+async def test_who_doesnt_lead_takes_no_jobs_of_another_version_away(stores: Stores, tmp_path: Path) -> None:
+    """Two versions of the program during an upgrade."""
+    old, new = Counted(), Counted()
+    leads, follows = FileLeader(tmp_path), FileLeader(tmp_path)
+    first = Jobs(stores[0], leads, [Job("old", HOUR, old), Job("both", HOUR, old)], tick_s=0.05)
+    second = Jobs(stores[0], follows, [Job("new", HOUR, new), Job("both", HOUR, new)], tick_s=0.05)
+    await first.start()
+    await old.ran(2)
+    await second.start()
+    await asyncio.sleep(0.3)
+    assert {each.name for each in await due.states(stores[0])} == {"old", "both"}
+    await first.aclose()
+    await new.ran()
+    assert {each.name for each in await due.states(stores[0])} == {"new", "both"}
+    await second.aclose()
+
+
+@sqlite
+@pytest.mark.parametrize("ran", [False, True], ids=["never ran", "ran"])
+async def test_a_due_time_that_nobody_can_have_set_silences_no_job(stores: Stores, tmp_path: Path, ran: bool) -> None:
+    run = Counted()
+    far = clock.now() + timedelta(days=400)
+    if ran:
+        async with running(stores[0], FileLeader(tmp_path), run):
+            await run.ran()
+            await until_ended(stores[0])
+        await due.end(stores[0], "job", due.DONE, far)
+    else:
+        await due.declare(stores[0], {"job": far})
+    async with running(stores[0], FileLeader(tmp_path), run):
+        await run.ran(2 if ran else 1)
+        await asyncio.sleep(0.3)
+    assert run.runs == (2 if ran else 1)
 
 
 async def test_one_leads_and_another_takes_over(stores: Stores, tmp_path: Path) -> None:

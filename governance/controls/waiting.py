@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 
-from governance import clock
 from governance.controls.control import Control, Outcome
 from governance.controls.registry import Registry
 from governance.controls.runs import Run
 
 
 def by_cadence(registry: Registry, runs: Mapping[str, Run]) -> list[Control]:
-    """Those that never ran, or not for their cadence."""
-    return [each for each in registry if each.id not in runs or each.cadence.after(runs[each.id].at) <= clock.now()]
+    """Those that never ran, or not for their cadence; a run of a time that is yet to come doesn't count."""
+    return [each for each in registry if (run := runs.get(each.id)) is None or not run.fresh(each.cadence)]
 
 
 def without_fresh_pass(registry: Registry, runs: Mapping[str, Run]) -> list[Control]:
