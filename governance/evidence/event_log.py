@@ -8,9 +8,10 @@ same transaction, once.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import BigInteger, String, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,8 +25,12 @@ from governance.evidence.entry import Entry, EntryType
 
 _EVERY_S = 60.0
 
-Follow = Callable[[AsyncSession, Sequence[bytes]], Awaitable[None]]
-"""Is given the lines that are new, each once."""
+
+class Follow(Protocol):
+    """Who acts on what is new."""
+
+    async def __call__(self, session: AsyncSession, lines: Sequence[bytes]) -> None:
+        """Is given the lines, each once, in the transaction that records them."""
 
 
 class EventSegment(Base):

@@ -62,7 +62,7 @@ async def test_no_process_is_started_while_none_is_due(settings: Settings, monke
         raise AssertionError(module)
 
     monkeypatch.setattr(child, "run", never)
-    monkeypatch.setattr(controls_process.due, "by_cadence", lambda *_: [])
+    monkeypatch.setattr(controls_process.waiting, "by_cadence", lambda *_: [])
     async with opened(settings) as stores:
         await controls_process.start(stores)
         assert await (await kept(stores)).latest() == {}

@@ -128,7 +128,10 @@ async def test_a_deploy_is_probed_soon_and_a_plain_restart_is_not(stores: Stores
             await due.end(pair[0], SELF_PROBE, due.DONE, clock.now() + timedelta(hours=6))
         about, signer = service._about, await attestation.checker(pair[1])
         await service._start_jobs(await standing_watch.standing.read(pair[0], signer, about, Period.parse("PT13H")))
-        [job] = [each for each in await due.states(pair[0]) if each.name == SELF_PROBE]
+        async with asyncio.timeout(20):  # who leads declares them, with its first look
+            while not (found := [each for each in await due.states(pair[0]) if each.name == SELF_PROBE]):
+                await asyncio.sleep(0.01)
+        [job] = found
         await service.aclose()
         await service.stores.aclose()
         return job.due_at - clock.now()
