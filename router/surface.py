@@ -285,6 +285,12 @@ class Service:
     GPC = Path(
         "/.well-known/gpc.json", {"GET, HEAD": "That Global Privacy Control is honoured (W3C draft, section 3.3)."}
     )
+    SIGNALS = Path(
+        "/v1/privacy/signals",
+        {
+            "GET, HEAD": "What was understood of this request's privacy signals: Global Privacy Control and Do-Not-Track."
+        },
+    )
     METRICS = Path(
         "/metrics",
         {

@@ -62,6 +62,15 @@ async def gpc() -> Response:
     return JSONResponse({"gpc": True, "lastUpdate": _GPC_SINCE})
 
 
+@mount(router, Service.SIGNALS, "GET, HEAD")
+async def signals(request: Request) -> Response:
+    """Each counts where it was sent once and is exactly `1` (W3C GPC draft, section 3.1; Tracking Preference Expression)."""
+    understood = {
+        name: request.headers.getlist(header) == ["1"] for name, header in (("gpc", "sec-gpc"), ("do_not_track", "dnt"))
+    }
+    return JSONResponse(understood, headers={"cache-control": "no-store", "vary": "Sec-GPC, DNT"})
+
+
 @mount(router, Service.HEALTHZ, "GET, HEAD")
 async def healthz() -> Response:
     return JSONResponse({"status": "ok"})

@@ -75,3 +75,24 @@ async def test_global_privacy_control_is_announced(web: Running) -> None:
     async with web.client() as client:
         answer = await client.get("/.well-known/gpc.json")
     assert answer.json()["gpc"] is True and answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("headers", "gpc", "dnt"),
+    [
+        ([], False, False),
+        ([("Sec-GPC", "1")], True, False),
+        ([("DNT", "1"), ("sec-gpc", "1")], True, True),
+        ([("Sec-GPC", "0"), ("DNT", "0")], False, False),
+        ([("Sec-GPC", "true")], False, False),
+        ([("Sec-GPC", "1, 1")], False, False),
+        ([("Sec-GPC", "1"), ("Sec-GPC", "1")], False, False),
+    ],
+)
+async def test_what_was_understood_of_the_signals_is_said(
+    web: Running, headers: list[tuple[str, str]], gpc: bool, dnt: bool
+) -> None:
+    async with web.client() as client:
+        answer = await client.get("/v1/privacy/signals", headers=headers)
+    assert answer.json() == {"gpc": gpc, "do_not_track": dnt}
+    assert answer.headers["cache-control"] == "no-store" and answer.headers["vary"] == "Sec-GPC, DNT"
