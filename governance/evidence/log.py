@@ -57,6 +57,7 @@ class Log:
         self.keys = keys
         self.origin = origin
         self._known = known
+        self._forged: set[UUID] = set()  # told already
 
     def check_origin(self) -> None:
         """Raises ConfigurationError where the setting names another origin than the log was begun with."""
@@ -207,7 +208,11 @@ class Log:
     # Stage
 
     async def _stage(self) -> Staged | None:
-        waiting = [(entry_id, store, leaf) for store in self.stores for entry_id, leaf in await self._waiting(store)]
+        waiting = [
+            (row.id, store, commitment(row.salt, row.entry))
+            for store in self.stores
+            for row in await self._waiting(store)
+        ]
         if not waiting:
             return None
         rows = tuple((store, entry_id, leaf) for entry_id, store, leaf in sorted(waiting)[:BATCH_MAX])
@@ -216,13 +221,12 @@ class Log:
         await asyncio.to_thread(self.folder.stage, batch)
         return batch
 
-    async def _waiting(self, store: Store, limit: int = BATCH_MAX) -> list[tuple[UUID, bytes]]:
-        table = pending.ROWS[store]
-        query = (
-            select(table.id, table.salt, table.entry).where(table.position.is_(None)).order_by(table.id).limit(limit)
-        )
-        async with self.stores[store].session(DataUse.SECURITY) as session:
-            return [(row.id, commitment(row.salt, row.entry)) for row in await session.execute(query)]
+    async def _waiting(self, store: Store) -> list[Any]:
+        ours, forged = await pending.waiting(store, self.stores[store], BATCH_MAX)
+        if new := set(forged) - self._forged:
+            self._forged |= new
+            await events.emit_async("evidence:entry:forged", {"store": store.value, "number": len(new)})
+        return ours
 
     # Apply, publish, mark
 
@@ -288,8 +292,8 @@ class Log:
         """Entries that the copy has as pending, and that got their position after it was made."""
         table = pending.ROWS[store]
         async with self.stores[store].session(DataUse.SECURITY) as session:
-            waiting = select(table.id, table.salt, table.entry).where(table.position.is_(None))
-            found = [(row.id, positions.get(commitment(row.salt, row.entry))) for row in await session.execute(waiting)]
+            waits = select(table.id, table.salt, table.entry).where(table.position.is_(None))
+            found = [(row.id, positions.get(commitment(row.salt, row.entry))) for row in await session.execute(waits)]
         async with self.stores[store].transaction(DataUse.SECURITY) as session:
             for entry_id, position in found:
                 if position is not None:

@@ -41,7 +41,11 @@ async def check(
     except Conflict as error:  # signed by nobody that we know
         size = 0
         told.append(Finding(str(error)))
-    waiting = [each for store, db in log.stores.items() for each in await pending.waiting(store, db)]
+    waiting = []
+    for store, db in log.stores.items():
+        ours, forged = await pending.waiting(store, db)
+        waiting += [(row.salt, row.entry) for row in ours]
+        told += [Finding(f"An entry in the {store} store wasn't recorded by this service: {each}.") for each in forged]
     given = {store: await pending.opened(store, db) for store, db in log.stores.items()}
     report = await asyncio.to_thread(
         lambda: verify.folder(

@@ -5,8 +5,10 @@ entry is about stands in a table of its own, sealed under that person's key: wit
 the pseudonym to anybody.
 """
 
+import hashlib
+import hmac
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,12 +21,15 @@ from governance import clock
 from governance.datamap import AtRest, Base, DataUse, KeysBase, LegalBasis, OnErasure, Store, declared, impersonal
 from governance.db import Database
 from governance.evidence.entry import SALT_BYTES, Entry, EntryType, Opened, checked, parse, row_digest
-from governance.ids import in_lists, uuid7
+from governance.ids import NIL, in_lists, uuid7
 from governance.vault import columns
 from governance.vault.columns import SealedType
 from governance.vault.keys import KeyStore
 from governance.vault.sealed import Sealed, bind_loaded
 
+_PAGE = 256
+KEY = "evidence"
+"""The service key that entries of the data store are authenticated with (HMAC-SHA256)."""
 _entry = partial(
     declared,
     LargeBinary,
@@ -44,7 +49,8 @@ _link = partial(
 
 
 class DataEvidence(Base):
-    """An entry about a change of the data store. `entry` is canonical JSON; `position` in the log, once it has one."""
+    """An entry about a change of the data store. `entry` is canonical JSON; `position` in the log, once it has one; `mac`: that
+    this service recorded it, and not whoever else can write to the store."""
 
     __tablename__ = "data_evidence"
 
@@ -52,6 +58,7 @@ class DataEvidence(Base):
     position: Mapped[int | None] = impersonal(BigInteger, 381, nullable=True, unique=True)
     salt: Mapped[bytes] = impersonal(LargeBinary, 382)
     entry: Mapped[bytes] = _entry(seal_id=383)
+    mac: Mapped[bytes] = impersonal(LargeBinary, 404)
 
 
 class KeysEvidence(KeysBase):
@@ -118,6 +125,10 @@ class Recorder:
         self._store = store
         self._keys = keys
 
+    async def key(self) -> bytes:
+        """What entries of the data store are authenticated with; it rests in the key store."""
+        return (await self._keys.service_key(KEY)).secret
+
     async def record(
         self,
         session: AsyncSession,
@@ -132,7 +143,10 @@ class Recorder:
         if row is not None:
             detail = {**detail, "row": row_digest(salt, row)}
         entry = Entry(uuid7(), clock.now(), entry_type, checked(entry_type, detail), pseudonym)
-        session.add(ROWS[self._store](id=entry.id, salt=salt, entry=entry.canonical))
+        made = ROWS[self._store](id=entry.id, salt=salt, entry=entry.canonical)
+        if isinstance(made, DataEvidence):
+            made.mac = _mac(await self.key(), salt, entry.canonical)
+        session.add(made)
         if subject_id is not None:
             # A random id: one that sorts by time would sort with its entry.
             link = LINKS[self._store](id=uuid4(), subject_id=subject_id)
@@ -169,10 +183,25 @@ async def record(
     the entry holds (`rows.Recorded`). Raises DeclarationError where the
     detail isn't what the type declares, KeyGone where the subject is erased, RuntimeError where `attach` wasn't called.
     """
+    return await _recorder(session).record(session, entry_type, detail, subject, row)
+
+
+async def authentic(session: AsyncSession, rows: Iterable[Any]) -> set[UUID]:
+    """Ids of those entries of the data store that this service recorded; each with id, salt, entry and mac."""
+    key = await _recorder(session).key()
+    return {each.id for each in rows if hmac.compare_digest(each.mac, _mac(key, each.salt, each.entry))}
+
+
+def _recorder(session: AsyncSession) -> Recorder:
     recorder = session.info.get("evidence")
     if not isinstance(recorder, Recorder):
         raise RuntimeError("this session's store has no recorder: call pending.attach first")
-    return await recorder.record(session, entry_type, detail, subject, row)
+    return recorder
+
+
+def _mac(key: bytes, salt: bytes, entry: bytes) -> bytes:
+    """The salt's length is fixed."""
+    return hmac.digest(key, salt + entry, hashlib.sha256)
 
 
 async def opened(store: Store, db: Database, since: int = 0) -> list[Opened]:
@@ -183,12 +212,24 @@ async def opened(store: Store, db: Database, since: int = 0) -> list[Opened]:
         return [Opened(*row) for row in await session.execute(query.order_by(table.position))]
 
 
-async def waiting(store: Store, db: Database) -> list[tuple[bytes, bytes]]:
-    """Salt and entry of those that a store doesn't know the position of."""
+async def waiting(store: Store, db: Database, limit: int | None = None) -> tuple[list[Any], list[UUID]]:
+    """Entries that a store doesn't know the position of, by id, each with id, salt and entry; and the ids of those met that
+    this service didn't record, which the log never takes in. `limit`: as many of the former are enough."""
     table = ROWS[store]
+    columns = (table.id, table.salt, table.entry, *((table.mac,) if store is Store.DATA else ()))
+    query = select(*columns).where(table.position.is_(None)).order_by(table.id).limit(_PAGE)
+    found: list[Any] = []
+    forged: list[UUID] = []
+    after = NIL
     async with db.session(DataUse.SECURITY) as session:
-        rows = await session.execute(select(table.salt, table.entry).where(table.position.is_(None)))
-        return [(row.salt, row.entry) for row in rows]
+        while True:
+            rows = (await session.execute(query.where(table.id > after))).all()
+            ours = await authentic(session, rows) if store is Store.DATA and rows else {row.id for row in rows}
+            found += [row for row in rows if row.id in ours]
+            forged += [row.id for row in rows if row.id not in ours]
+            if len(rows) < _PAGE or (limit is not None and len(found) >= limit):
+                return found[:limit], forged
+            after = rows[-1].id
 
 
 async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | None, Entry]]:

@@ -72,11 +72,14 @@ class Recorded:
 
     async def _entries(self, session: AsyncSession, rows: Iterable[Any]) -> dict[UUID, "_Held"]:
         found = {}
-        query = select(DataEvidence.id, DataEvidence.position, DataEvidence.salt, DataEvidence.entry)
+        columns = (DataEvidence.id, DataEvidence.position, DataEvidence.salt, DataEvidence.entry, DataEvidence.mac)
         for some in in_lists(entry_id for row in rows if (entry_id := getattr(row, self.entry)) is not None):
-            for each in await session.execute(query.where(DataEvidence.id.in_(some))):
-                place = (each.position if each.position is not None else _LAST, each.id)
-                found[each.id] = _Held(place, each.salt, each.entry)
+            there = (await session.execute(select(*columns).where(DataEvidence.id.in_(some)))).all()
+            ours = await pending.authentic(session, there)
+            for each in there:
+                if each.id in ours:
+                    place = (each.position if each.position is not None else _LAST, each.id)
+                    found[each.id] = _Held(place, each.salt, each.entry)
         return found
 
     def _fits(self, row: Any, entries: Mapping[UUID, "_Held"]) -> bool:

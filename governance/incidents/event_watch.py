@@ -29,6 +29,7 @@ WATCHED: Final[Mapping[str, Severity]] = {
     "vault:root:deletion_cancelled": Severity.HIGH,
     "evidence:log:stopped": Severity.MEDIUM,
     "evidence:log:restored": Severity.HIGH,
+    "evidence:entry:forged": Severity.HIGH,
     "ledger:charge:conflict": Severity.HIGH,
     "billing:charge:lost": Severity.HIGH,
     "journal:record:unreadable": Severity.HIGH,

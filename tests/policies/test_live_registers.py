@@ -13,6 +13,7 @@ from governance.db import Database
 from governance.errors import Rejected
 from governance.evidence import fields, pending
 from governance.evidence.log import Log
+from governance.evidence.pending import DataEvidence
 from governance.ids import uuid7
 from governance.vault.keys import KeyStore
 from policies import attestations, bindings, promises
@@ -112,6 +113,23 @@ async def test_rows_that_were_put_into_the_store_count_for_nothing(data: Databas
     assert list(await attestations.current(data)) == ["edge-network"]
     for recorded in (bindings.BOUND, attestations.RECORDED):
         assert len(await recorded.differences(data, [])) == 3
+
+
+async def test_a_row_with_an_entry_that_somebody_else_made_counts_for_nothing(data: Database) -> None:
+    """Everything about it fits, but that this service didn't record it."""
+    register = promises.load()
+    row = PromiseBinding(
+        id=uuid7(), version=register.version, statement="2.6", controls=[], bound_at=clock.now(), by="legal"
+    )
+    async with data.transaction(DataUse.SECURITY) as session:
+        detail = {"version": register.version, "statement": "2.6", "controls": []}
+        await bindings.BOUND.record(session, row, detail)
+        session.add(row)
+    assert list(await bindings.changes(data, register)) == ["2.6"]
+    async with data.transaction(DataUse.SECURITY) as session:
+        await session.execute(update(DataEvidence).values(mac=b"m" * 32))
+    assert await bindings.changes(data, register) == {}
+    assert len(await bindings.BOUND.differences(data, [])) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,22 @@
 
 import asyncio
 import hashlib
+import json
 import shutil
 from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select, update
 
+from governance import clock
 from governance.datamap import DataUse, Store
 from governance.errors import Conflict
 from governance.evidence import own, pending
 from governance.evidence.checkpoint import Checkpoint
-from governance.evidence.entry import EntryType, commitment
+from governance.evidence.entry import Entry, EntryType, commitment
 from governance.evidence.log import KEY, Log
 from governance.evidence.note import NoteKey
 from governance.evidence.pending import DataEvidence, DataEvidenceState
@@ -204,6 +208,29 @@ async def test_beside_a_service_that_writes_there_is_no_false_alarm(stores: Stor
         with suppress(asyncio.CancelledError):
             await task
     assert looked > 2
+
+
+async def test_an_entry_that_somebody_else_put_into_the_store_is_never_taken_in(
+    stores: Stores, log: Log, event_log: Path
+) -> None:
+    """However many there are, and before those that are ours."""
+    await filled(stores, log)
+    detail = {"version": "privacy/2026-03", "statement": "2.6", "controls": [], "row": "00" * 32}
+    forged = [Entry(UUID(int=n), clock.now(), EntryType.PROMISE_BOUND, detail) for n in range(1, 600)]
+    async with stores[0].engine.begin() as connection:
+        row = {"position": None, "salt": b"s" * 32, "mac": b"m" * 32}
+        await connection.execute(
+            DataEvidence.__table__.insert(), [row | {"id": each.id, "entry": each.canonical} for each in forged]
+        )
+    [ours] = await add(stores[0])
+    for _ in range(2):
+        done = await log.advance()
+    assert done is not None and done.size == 10
+    given = await pending.opened(Store.DATA, stores[0])
+    assert given[-1].id == ours and not {each.id for each in forged} & {each.id for each in given}
+    report = await checked(log)
+    assert len(report.findings) == 599 and "wasn't recorded by this service" in report.findings[0].what
+    assert [json.loads(line)["event"] for line in event_log.read_text().splitlines()] == ["evidence:entry:forged"] * 1
 
 
 async def test_what_a_store_lacks_is_found_while_other_entries_wait(stores: Stores, log: Log) -> None:
