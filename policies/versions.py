@@ -25,6 +25,8 @@ from governance.ids import uuid7
 from policies import version as folders
 from policies.version import SERIES, Version
 
+BY_PROGRAM: Final = "program"
+"""Who published what ships."""
 SHIPPED: Final = Path(__file__).parent
 _USE: Final = DataUse.LEGAL_OBLIGATION
 
@@ -81,7 +83,7 @@ async def seed(db: Database, versions: Sequence[Version]) -> list[str]:
     new = []
     for each in versions:
         async with db.transaction(_USE) as session:
-            if not await published(session, each.series, each.version) and await add(session, each, by="program"):
+            if not await published(session, each.series, each.version) and await add(session, each, by=BY_PROGRAM):
                 new.append(each.name)
     return new
 

@@ -58,6 +58,7 @@ BULK_WORK: dict[str, Bulk] = {
     "governance.controls.backups_erased.BackupsErased._look": Bulk.CHECK,
     "router.app.service.Service._deliver": Bulk.NOTICE,
     "router.cli.incident_notices.send": Bulk.NOTICE,
+    "router.app.policy_notices.announce": Bulk.NOTICE,
     "router.billing.commit.Committer._open": Bulk.SETTLEMENT,
 }
 """The functions that may, each for one kind of work."""

@@ -108,6 +108,18 @@ async def with_roles(db: Database, roles: Collection[Role]) -> list[UUID]:
         return list(await session.scalars(query))
 
 
+async def confirmed(db: Database, after: UUID | None, limit: int) -> list[tuple[UUID, UUID]]:
+    """Ids and data subjects of people who confirmed their address and whose account isn't closed, by id; who restricted
+    their data isn't among them."""
+    query = select(Person.id, Person.subject_id).join(Account, Account.id == Person.account_id)
+    query = query.where(Person.email_confirmed_at.is_not(None), Account.closed_at.is_(None))
+    if after is not None:
+        query = query.where(Person.id > after)
+    async with db.session(DataUse.SUPPORT) as session:
+        rows = await session.execute(query.order_by(Person.id).limit(limit))
+        return [(row.id, row.subject_id) for row in rows]
+
+
 async def subjects(db: Database, some_id: UUID) -> list[UUID]:
     """The data subject of that id, or those of everybody in the account of that id; none where it is neither's.
 

@@ -34,9 +34,19 @@ from governance.vault.purpose import Actor, Bulk, states
 from governance.vault.upkeep import Upkeep
 from policies import retention, versions
 from router.accounts.directory import KeyDirectory
-from router.app import confinement, controls_process, incident_reminders, mail, probe_process, setup, witnesses
+from router.app import (
+    confinement,
+    controls_process,
+    incident_reminders,
+    mail,
+    policy_notices,
+    probe_process,
+    setup,
+    witnesses,
+)
 from router.app.controls_process import CONTROLS
 from router.app.incident_reminders import INCIDENT_REMINDERS
+from router.app.policy_notices import POLICY_NOTICES
 from router.app.probe_process import SELF_PROBE
 from router.app.standing_watch import StandingWatch
 from router.app.stores import Stores, open_stores
@@ -65,6 +75,7 @@ _PACKAGES = ("governance", "policies", "reports", "router")
 _SETTLE = timedelta(seconds=30)  # between a start and the probe that follows it
 _QUIET = timedelta(minutes=5)  # between a first start and the first look at every control
 _REMINDERS_EVERY = Period.parse("PT15M")
+_NOTICES_EVERY = Period.parse("PT5M")
 _CONTROLS_EVERY = Period.parse("PT10M")  # how often it is looked which are due
 _log = structlog.get_logger("service")
 
@@ -282,6 +293,7 @@ class Service:
                 Job(CONTROLS, _CONTROLS_EVERY, partial(controls_process.start, self.stores), first_after=_QUIET)
             )
         jobs.append(Job(INCIDENT_REMINDERS, _REMINDERS_EVERY, partial(incident_reminders.remind, self.stores)))
+        jobs.append(Job(POLICY_NOTICES, _NOTICES_EVERY, partial(policy_notices.announce, self.stores)))
         scheduler = Jobs(data, leader_of(settings.data_store(), settings.run_folder), jobs)
         await scheduler.start()
         self._stack.push_async_callback(scheduler.aclose)

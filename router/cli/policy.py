@@ -8,9 +8,10 @@ import typer
 
 from governance import datamap
 from governance.errors import NotFound
+from policies import announcements, redline, versions
 from policies import check as checks
-from policies import redline, versions
 from policies import version as folders
+from policies.announcements import PolicyAnnouncement
 from policies.redline import Change
 from policies.version import SERIES, Version
 from policies.versions import PolicyVersion
@@ -41,12 +42,13 @@ def history(
         async with opened(Settings.load()) as stores:
             await seeded(stores)
             rows = await versions.history(stores.data, series)
-            return [_row(row, versions.current(rows, row.series) is row) for row in rows]
+            told = await announcements.told(stores.data)
+            return [_row(row, versions.current(rows, row.series) is row, told.get(row.id)) for row in rows]
 
     table(asyncio.run(read()), as_json)
 
 
-def _row(row: PolicyVersion, in_force: bool) -> dict[str, object]:
+def _row(row: PolicyVersion, in_force: bool, told: PolicyAnnouncement | None) -> dict[str, object]:
     return {
         "series": row.series,
         "version": row.version,
@@ -56,6 +58,7 @@ def _row(row: PolicyVersion, in_force: bool) -> dict[str, object]:
         "summary": row.summary,
         "published": row.published_at.isoformat(timespec="seconds"),
         "published_by": row.published_by,
+        "told": told.told if told is not None else None,
         "digest": row.digest,
         "evidence": str(row.entry_id),
     }

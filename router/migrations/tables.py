@@ -24,6 +24,7 @@ import governance.vault.openings
 import governance.vault.permitted
 import governance.vault.rotation
 import governance.vault.staff_opening
+import policies.announcements
 import policies.attestations
 import policies.bindings
 import policies.drafts

@@ -489,6 +489,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_person_account_id"), ["account_id"], unique=False)
 
     op.create_table(
+        "policy_announcement",
+        sa.Column("version_id", sa.Uuid(), nullable=False),
+        sa.Column("told", sa.Integer(), nullable=False),
+        sa.Column("untold", sa.Integer(), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["version_id"], ["policy_version.id"], name=op.f("fk_policy_announcement_version_id")),
+        sa.PrimaryKeyConstraint("version_id", name=op.f("pk_policy_announcement")),
+    )
+    op.create_table(
         "policy_draft_file",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("draft_id", sa.Uuid(), nullable=False),
@@ -555,6 +564,7 @@ def downgrade() -> None:
     op.drop_table("posting")
     op.drop_table("policy_file")
     op.drop_table("policy_draft_file")
+    op.drop_table("policy_announcement")
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_person_account_id"))
 
