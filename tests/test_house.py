@@ -133,6 +133,7 @@ MAY: dict[Rule, dict[str, str]] = {
         "router/accounts/probe_account.py": "makes the key of the probe's account, which is nobody's",
         "router/app/self_probe.py": "the API key that a probe sends",
         "governance/evidence/log.py": "signs checkpoints",
+        "governance/evidence/pending.py": "authenticates entries of the data store",
         "governance/evidence/changed_settings.py": "the service key that settings are digested under",
         "router/app/controls.py": "the service key of names told to providers, for made-up requests",
         "router/app/service.py": "service keys: of rate-limit cells and of names told to providers",

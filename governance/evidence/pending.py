@@ -125,7 +125,7 @@ class Recorder:
         self._store = store
         self._keys = keys
 
-    async def key(self) -> bytes:
+    async def mac_key(self) -> bytes:
         """What entries of the data store are authenticated with; it rests in the key store."""
         return (await self._keys.service_key(KEY)).secret
 
@@ -145,7 +145,7 @@ class Recorder:
         entry = Entry(uuid7(), clock.now(), entry_type, checked(entry_type, detail), pseudonym)
         made = ROWS[self._store](id=entry.id, salt=salt, entry=entry.canonical)
         if isinstance(made, DataEvidence):
-            made.mac = _mac(await self.key(), salt, entry.canonical)
+            made.mac = _mac(await self.mac_key(), salt, entry.canonical)
         session.add(made)
         if subject_id is not None:
             # A random id: one that sorts by time would sort with its entry.
@@ -188,7 +188,7 @@ async def record(
 
 async def authentic(session: AsyncSession, rows: Iterable[Any]) -> set[UUID]:
     """Ids of those entries of the data store that this service recorded; each with id, salt, entry and mac."""
-    key = await _recorder(session).key()
+    key = await _recorder(session).mac_key()
     return {each.id for each in rows if hmac.compare_digest(each.mac, _mac(key, each.salt, each.entry))}
 
 

@@ -67,7 +67,7 @@ def check_rows_near(log: Made, leaves: dict[int, bytes], at: int) -> None:
     for what, rows in changed_rows(log.entries[near.start : near.stop], at - near.start, at):
         report = verify.Report(ORIGIN, (), size=len(log.entries))
         seen = verify.open_entries(report, leaves, rows)
-        verify.absent(report, seen | others)
+        verify.absent(report, seen | others, len(log.entries))
         assert located(report, at), f"{what} of {at}"
 
 
