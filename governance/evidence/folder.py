@@ -10,9 +10,11 @@ lock                held by whoever writes
 """
 
 import fcntl
+import hashlib
+import hmac
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +34,31 @@ NAME = "transparency"
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A batch between its commit point and its end. `rows`: store, entry id and commitment, in the log's order."""
+    """A batch between its commit point and its end. `rows`: store, entry id and commitment, in the log's order.
+
+    It is authenticated where it rests: whoever else can write to the folder could have anything published by it."""
 
     first: int
     rows: tuple[tuple[Store, UUID, bytes], ...]
 
-    def encoded(self) -> bytes:
+    def encoded(self, key: bytes) -> bytes:
         rows = [[store.value, str(entry_id), leaf.hex()] for store, entry_id, leaf in self.rows]
-        return json.dumps({"first": self.first, "rows": rows}).encode()
+        said = {"first": self.first, "rows": rows}
+        return json.dumps(said | {"mac": _mac(key, said)}).encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> "Staged":
+    def decode(cls, data: bytes, key: bytes) -> "Staged":
+        """Raises ValueError, KeyError or TypeError for what isn't a batch of ours."""
         whole: Any = json.loads(data)
+        said = {name: whole[name] for name in ("first", "rows")}
+        if not hmac.compare_digest(str(whole["mac"]).encode(), _mac(key, said).encode()):
+            raise ValueError("not ours")
         rows = ((Store(store), UUID(entry_id), bytes.fromhex(leaf)) for store, entry_id, leaf in whole["rows"])
         return cls(whole["first"], tuple(rows))
+
+
+def _mac(key: bytes, said: Mapping[str, Any]) -> str:
+    return hmac.digest(key, b"staged\n" + json.dumps(said, sort_keys=True).encode(), hashlib.sha256).hex()
 
 
 class LogFolder:
@@ -145,18 +158,18 @@ class LogFolder:
         # A crash here leaves a checkpoint in the row that isn't the newest yet; the staged batch is finished first.
         replace(self.path / "checkpoint", data)
 
-    def staged(self) -> Staged | None:
-        """The batch that a crash left behind. Raises Conflict where it can't be read."""
+    def staged(self, key: bytes) -> Staged | None:
+        """The batch that a crash left behind. Raises Conflict where it isn't one of ours. `key`: what it is authenticated with."""
         try:
-            return Staged.decode((self.path / "staged").read_bytes())
+            return Staged.decode((self.path / "staged").read_bytes(), key)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
-            raise Conflict("The staged batch of the transparency log can't be read: somebody changed it.") from None
+            raise Conflict("The staged batch of the transparency log isn't ours: somebody changed it.") from None
 
-    def stage(self, batch: Staged) -> None:
+    def stage(self, batch: Staged, key: bytes) -> None:
         """The commit point of a batch."""
-        replace(self.path / "staged", batch.encoded())
+        replace(self.path / "staged", batch.encoded(key))
 
     def unstage(self) -> None:
         """The end of one."""

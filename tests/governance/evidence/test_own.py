@@ -6,7 +6,7 @@ import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,6 +18,7 @@ from governance.errors import Conflict
 from governance.evidence import own, pending
 from governance.evidence.checkpoint import Checkpoint
 from governance.evidence.entry import Entry, EntryType, commitment
+from governance.evidence.folder import Staged
 from governance.evidence.log import KEY, Log
 from governance.evidence.note import NoteKey
 from governance.evidence.pending import DataEvidence, DataEvidenceState
@@ -231,6 +232,38 @@ async def test_an_entry_that_somebody_else_put_into_the_store_is_never_taken_in(
     report = await checked(log)
     assert len(report.findings) == 599 and "wasn't recorded by this service" in report.findings[0].what
     assert [json.loads(line)["event"] for line in event_log.read_text().splitlines()] == ["evidence:entry:forged"] * 1
+
+
+async def test_a_batch_that_somebody_else_staged_is_never_published(stores: Stores, log: Log) -> None:
+    """Nor is one of ours, put back or changed."""
+    await filled(stores, log)
+    await add(stores[0])
+    batch = await log._stage()
+    assert batch is not None
+    ours = (log.folder.path / "staged").read_bytes()
+    leaf = json.loads(ours)["rows"][0][2]
+    for wrong in (
+        ours.replace(leaf.encode(), b"00" * 32),
+        ours.replace(b'"first": 9', b'"first": 8'),
+        Staged(9, ((Store.DATA, uuid4(), b"x" * 32),)).encoded(b"k" * 32),
+        b"{}",
+    ):
+        assert wrong != ours
+        (log.folder.path / "staged").write_bytes(wrong)
+        with pytest.raises(Conflict, match="isn't ours"):
+            await log.advance()
+    (log.folder.path / "staged").write_bytes(ours)
+    done = await log.advance()
+    assert done is not None and done.size == 10
+    (log.folder.path / "staged").write_bytes(ours)  # once more: it has its end already
+    done = await log.advance()
+    assert done is not None and done.size == 10
+    await add(stores[0])
+    await log.advance()
+    (log.folder.path / "staged").write_bytes(ours)
+    with pytest.raises(Conflict, match="don't fit"):
+        await log.advance()
+    assert log.folder.sizes()[-1] == 11
 
 
 async def test_what_a_store_lacks_is_found_while_other_entries_wait(stores: Stores, log: Log) -> None:
