@@ -98,7 +98,7 @@ class Log:
             heard = await self._heard()
             appended = 0
             while True:
-                batch = self.folder.staged(await self.secret())
+                batch = self.folder.staged(await self.mac_key())
                 if batch is None:
                     await self._after_restore(heard)
                     batch = await self._stage()
@@ -139,12 +139,12 @@ class Log:
         """The verifier key of what the key store signs with, and those that the settings name."""
         return [NoteKey(origin, (await self.signing_key()).public_key().public_bytes_raw()), *self._known]
 
-    async def secret(self) -> bytes:
+    async def mac_key(self) -> bytes:
         """What checkpoints are signed with, and staged batches authenticated."""
         return (await self.keys.service_key(KEY)).secret
 
     async def signing_key(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(await self.secret())
+        return Ed25519PrivateKey.from_private_bytes(await self.mac_key())
 
     def size(self) -> int:
         """How many entries the newest checkpoint in the folder is of. Raises Conflict where nobody trusted signed it."""
@@ -222,7 +222,7 @@ class Log:
         rows = tuple((store, entry_id, leaf) for entry_id, store, leaf in sorted(waiting)[:BATCH_MAX])
         batch = Staged(self.size(), rows)
         # A crash before this: the entries are pending still. After it: they have these positions, and no others.
-        await asyncio.to_thread(self.folder.stage, batch, await self.secret())
+        await asyncio.to_thread(self.folder.stage, batch, await self.mac_key())
         return batch
 
     async def _waiting(self, store: Store) -> list[Any]:

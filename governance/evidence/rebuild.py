@@ -84,7 +84,7 @@ def _published(log: Log, known: bytes, newest: Checkpoint) -> Checkpoint:
 async def _leaves(log: Log, start: int, end: int) -> list[bytes]:
     """Of the entries in the stores; those that a crash left without their position are in the staged batch, with it."""
     found = {}
-    if (batch := log.folder.staged(await log.secret())) is not None:
+    if (batch := log.folder.staged(await log.mac_key())) is not None:
         found = {position: leaf for position, (_, _, leaf) in enumerate(batch.rows, batch.first)}
     for store, database in log.stores.items():
         for each in await pending.opened(store, database, start):
@@ -115,6 +115,6 @@ async def _write(log: Log, log_id: UUID, origin: str, before: int, leaves: list[
         # A crash between two: the folder is a smaller one of the same log, and what it lacks is written again.
         rows = tuple((Store.DATA, log_id, leaf) for leaf in leaves[at : at + _AT_ONCE])
         await asyncio.to_thread(log.publish, Staged(before + at, rows), key)
-    batch = log.folder.staged(await log.secret())
+    batch = log.folder.staged(await log.mac_key())
     if batch is not None and batch.first + len(batch.rows) < before + len(leaves):
         log.folder.unstage()  # an old copy's, and done long ago
