@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from governance.controls.control import Control
 from governance.controls.registry import Registry
 from governance.controls.runs import Run
+from governance.errors import Conflict
 from governance.vault.purpose import Actor, states
 from router.app.controls import kept
 from router.app.stores import Stores
-from router.cli.output import progress_bar
+from router.cli.output import err, progress_bar
 from router.probe import program
 
 
@@ -23,5 +24,9 @@ async def run(stores: Stores, registry: Registry, chosen: Sequence[Control], *, 
             progress(number, len(chosen), control.id)
             found.append(await runs.run(control, program.digest()))
         progress(len(chosen), len(chosen), "controls")
-    await stores.log.advance()
+    try:
+        await stores.log.advance()
+    except Conflict as error:
+        # The runs are recorded, and wait for their place; what they found is told all the same.
+        err.print(f"The transparency log waits. {error}", markup=False, soft_wrap=True)
     return found

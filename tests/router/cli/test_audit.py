@@ -128,6 +128,28 @@ def test_a_changed_event_log_is_found(service: ValueAPI) -> None:
     assert told(service, "verify")["ok"] is True
 
 
+def test_where_the_log_was_changed_controls_run_and_verify_says_so(service: ValueAPI) -> None:
+    assert "The evidence is as it was recorded" in run(service, "verify", "--recorded", check=False).stdout
+    head = service.home / "log/transparency/checkpoint"
+    good = head.read_text()
+    head.write_text(good.replace("\n\n", "\nmore\n\n"))
+    try:
+        ran = run(service, "controls", "run", "passwords-hashed")
+        assert "The transparency log waits." in ran.stderr and "nothing is signed" not in ran.stdout
+        refused = run(service, "verify", "--recorded", check=False)
+        assert (
+            refused.exit_code == 1
+            and "WRONG Checkpoint newest" in refused.stdout
+            and " promises of privacy/" in refused.stdout
+        )
+        assert json.loads(run(service, "verify", "--recorded", "--json", check=False).stdout)["log"]["ok"] is False
+        assert "A control fails" in run(service, "controls", "run", "log-intact", check=False).stderr
+    finally:
+        head.write_text(good)
+    told(service, "export", "--out", str(service.home / "run" / "bundle"))
+    assert told(service, "verify")["ok"] is True
+
+
 @pytest.mark.parametrize("store", ["data", "keys"])
 def test_a_restore_says_what_it_lost(service: ValueAPI, tmp_path: Path, store: str) -> None:
     backup = tmp_path / "backup"
