@@ -23,6 +23,10 @@ from router.surface import DOCUMENTS
 
 POLICY_NOTICES: Final = "policy-notices"
 _TEMPLATE: Final = "policy-published"
+_MATERIAL: Final = {
+    True: "The changes are material: they touch what we do with your data, or what you and we owe each other.",
+    False: "The changes aren't material.",
+}
 _PAGE: Final = 500
 
 
@@ -75,7 +79,7 @@ async def _values(stores: Stores, version: PolicyVersion) -> dict[str, str]:
         "page": f"{base}{pages.VERSION.at(version=version.version)}",
         "changes": changes,
         "history": f"{base}{pages.HISTORY}",
-        "material": "yes" if version.material else "",
+        "material": _MATERIAL[version.material],
     }
 
 
