@@ -119,7 +119,7 @@ def read_checkpoint(text):
 
 def check_checkpoints(bundle, keys, witnesses, say):
     """The (size, root) of every checkpoint whose form and signatures hold, and how many are cosigned."""
-    heads, cosigned = [], 0
+    heads, cosigned = [], []
     for number, note in enumerate(bundle["checkpoints"], 1):
         try:
             text, signatures = read_note(note)
@@ -128,11 +128,16 @@ def check_checkpoints(bundle, keys, witnesses, say):
             origin, size, root = read_checkpoint(text)
             if origin != bundle["origin"]:
                 raise ValueError("it is another log's")
-            cosigned += bool(signed_by(text, signatures, witnesses))
             heads.append((size, root))
+            if signed_by(text, signatures, witnesses):
+                cosigned.append((size, root))
         except ValueError as error:
             say(f"checkpoint number {number}: {error}")
-    return sorted(heads), cosigned
+    if not heads:
+        say("there is no checkpoint that a known key signed: nothing shows that this is the log")
+    elif witnesses and max(heads) not in cosigned:
+        say("the newest checkpoint isn't cosigned by a witness that was named")
+    return sorted(heads), len(cosigned)
 
 
 def check_tree(bundle, leaves, heads, say):

@@ -144,11 +144,13 @@ class Runs:
         for _, entry in await pending.newest(Store.DATA, self._db, _ENTRIES):
             if entry.type is EntryType.CONTROL_RUN:
                 entries.setdefault(entry.detail["control"], entry)
-        ids = [entry.id for entry in entries.values()]
+        columns = (ControlRun.entry_id, ControlRun.control, ControlRun.ended_at)
+        query = select(*columns).where(ControlRun.entry_id.in_([entry.id for entry in entries.values()]))
         async with self._db.session(DataUse.SECURITY) as session:
-            there = set(await session.scalars(select(ControlRun.entry_id).where(ControlRun.entry_id.in_(ids))))
+            # A row that says it is another control's, or goes on, isn't that run's any more.
+            there = {(row.entry_id, row.control) for row in await session.execute(query) if row.ended_at is not None}
         runs = await self.latest()  # last: what ends meanwhile is among them
-        gone = [entry for entry in entries.values() if entry.id not in there]
+        gone = [entry for entry in entries.values() if (entry.id, entry.detail["control"]) not in there]
         return runs | {entry.detail["control"]: _removed(entry) for entry in gone}
 
     async def history(self, control_id: str, *, limit: int = 20) -> list[Run]:
@@ -219,7 +221,7 @@ class Runs:
 
 
 def _removed(entry: Entry) -> Run:
-    why = f"The log has a run of {entry.time:%Y-%m-%d %H:%M} UTC, and its record was removed from the store."
+    why = f"The log has a run of {entry.time:%Y-%m-%d %H:%M} UTC, and its record was removed from the store or changed."
     return Run(
         entry.id, entry.detail["control"], Outcome.FAILED, entry.time, entry.detail["examined"], (why,), 1, "", entry.id
     )

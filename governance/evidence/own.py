@@ -15,7 +15,7 @@ from governance.evidence.entry import Entry, EntryType, Opened, parse
 from governance.evidence.log import Log
 from governance.evidence.note import NoteKey
 from governance.evidence.rows import Recorded
-from governance.evidence.verify import Finding, Report
+from governance.evidence.verify import Finding, Report, Waiting
 
 _OTHER = {Store.DATA: Store.KEYS, Store.KEYS: Store.DATA}
 _RESTORED = (EntryType.STORE_RESTORED, EntryType.LOG_RESTORED)
@@ -35,7 +35,8 @@ async def check(
         )
     await log.trust()
     told: list[Finding] = []
-    remembered = await _remembered(log, told)
+    heads = await _remembered(log, told)
+    sizes = {store: head.size for store, head in heads.items()}
     try:
         size = log.size()
     except Conflict as error:  # signed by nobody that we know
@@ -44,9 +45,10 @@ async def check(
     waiting = []
     for store, db in log.stores.items():
         ours, forged = await pending.waiting(store, db)
-        waiting += [(row.salt, row.entry) for row in ours]
+        waiting += [Waiting(row.salt, row.entry, sizes.get(store, 0)) for row in ours]
         told += [Finding(f"An entry in the {store} store wasn't recorded by this service: {each}.") for each in forged]
-    given = {store: await pending.opened(store, db) for store, db in log.stores.items()}
+    # Also those of positions that there can't be.
+    given = {store: await pending.opened(store, db, since=None) for store, db in log.stores.items()}
     report = await asyncio.to_thread(
         lambda: verify.folder(
             log.folder,
@@ -55,7 +57,7 @@ async def check(
             given=(each for rows in given.values() for each in rows),
             waiting=waiting,
             complete=size,
-            remembered=remembered,
+            remembered=[(f"the {store} store", head) for store, head in heads.items()],
         )
     )
     report.findings += [*told, *_undeclared(given)]
@@ -69,13 +71,13 @@ async def _anything(log: Log) -> bool:
     return any([await pending.newest(store, db, 1) for store, db in log.stores.items()])
 
 
-async def _remembered(log: Log, told: list[Finding]) -> list[tuple[str, Checkpoint]]:
+async def _remembered(log: Log, told: list[Finding]) -> dict[Store, Checkpoint]:
     try:
         heads = await log.remembered()
     except Conflict as error:
         told.append(Finding(str(error)))
-        return []
-    return [(f"the {store} store", head) for store, head in heads.items() if head is not None]
+        return {}
+    return {store: head for store, head in heads.items() if head is not None}
 
 
 def _undeclared(given: Mapping[Store, Sequence[Opened]]) -> Iterator[Finding]:

@@ -204,10 +204,11 @@ def _mac(key: bytes, salt: bytes, entry: bytes) -> bytes:
     return hmac.digest(key, salt + entry, hashlib.sha256)
 
 
-async def opened(store: Store, db: Database, since: int = 0) -> list[Opened]:
-    """What a store has of the log's entries from a position on."""
+async def opened(store: Store, db: Database, since: int | None = 0) -> list[Opened]:
+    """What a store has of the log's entries from a position on; None: of all that have one, be it one that can't be."""
     table = ROWS[store]
-    query = select(table.position, table.salt, table.entry, table.id).where(table.position >= since)
+    which = table.position >= since if since is not None else table.position.is_not(None)
+    query = select(table.position, table.salt, table.entry, table.id).where(which)
     async with db.session(DataUse.SECURITY) as session:
         return [Opened(*row) for row in await session.execute(query.order_by(table.position))]
 
@@ -242,7 +243,15 @@ async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | Non
         rows = list(await session.execute(waits.limit(limit)))
         placed = query.where(table.position.is_not(None)).order_by(table.position.desc())
         rows += await session.execute(placed.limit(limit - len(rows)))
-        return [(row.position, parse(row.entry)) for row in rows]
+        return [(row.position, entry) for row in rows if (entry := _read(row.entry)) is not None]
+
+
+def _read(canonical: bytes) -> Entry | None:
+    """None of what is no entry: who checks the log finds it."""
+    try:
+        return parse(canonical)
+    except ValueError:
+        return None
 
 
 async def of_ids(store: Store, db: Database, entry_ids: Collection[UUID]) -> dict[UUID, Entry]:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from governance.datamap import DataUse
@@ -50,15 +50,16 @@ class Recorded:
         found, there = [], set()
         async with db.session(DataUse.SECURITY) as session:
             rows = (await session.scalars(select(self.table).where(self._entry_id.is_not(None)))).all()
-            lacking = (await session.scalars(select(self.table.id).where(self._entry_id.is_(None)))).all()
+            said = [getattr(self.table, name).is_not(None) for name in self.columns or ("id",)]
+            without = select(self.table.id).where(self._entry_id.is_(None), or_(*said))
+            lacking = (await session.scalars(without)).all()
             entries = await self._entries(session, rows)
         name = self.table.__tablename__
         for row in rows:
             there.add(getattr(row, self.entry))
             if not self._fits(row, entries):
                 found.append(f"A row of {name} isn't as the log has it ({self.type}): {row.id}.")
-        if self.entry == "entry_id":
-            found += [f"A row of {name} has no entry in the log: {row_id}." for row_id in lacking]
+        found += [f"A row of {name} has no entry in the log ({self.type}): {row_id}." for row_id in lacking]
         if not self.again:
             gone = (each.id for each in logged if each.type is self.type and each.id not in there)
             found += [

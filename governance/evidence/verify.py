@@ -29,6 +29,15 @@ class Finding:
     end: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry whose position its store doesn't know; `since`: what the store knows all positions before."""
+
+    salt: bytes
+    entry: bytes
+    since: int
+
+
 @dataclass(slots=True)
 class Report:
     """What was checked. `start`: the first position whose leaf was given."""
@@ -81,7 +90,14 @@ def heads(
         found.append(head)
     # The newest lies there twice.
     report.checkpoints, report.cosigned = len(set(found)), len(cosigned & set(found))
-    return sorted(found, key=lambda head: head.size)
+    ordered = sorted(found, key=lambda head: head.size)
+    if not ordered:
+        report.findings.append(
+            Finding("There is no checkpoint that a known key signed: nothing shows that this is the log.")
+        )
+    elif witnesses and ordered[-1] not in cosigned:
+        report.findings.append(Finding("The newest checkpoint isn't cosigned by a witness that was named."))
+    return ordered
 
 
 def roots(report: Report, found: Sequence[Checkpoint], subtree: merkle.Subtree, size: int) -> None:
@@ -116,10 +132,10 @@ def roots(report: Report, found: Sequence[Checkpoint], subtree: merkle.Subtree, 
 
 
 def open_entries(
-    report: Report, leaves: dict[int, bytes], given: Iterable[Opened], waiting: Iterable[tuple[bytes, bytes]] = ()
+    report: Report, leaves: dict[int, bytes], given: Iterable[Opened], waiting: Iterable[Waiting] = ()
 ) -> set[int]:
-    """Entries that were given, each against the leaf at its position; positions that something was given for. `waiting`:
-    salt and entry of those whose position isn't known yet; one whose leaf is there is given for it."""
+    """Entries that were given, each against the leaf at its position; positions that something was given for. One that waits
+    and whose leaf is there is given for it."""
     first_at: dict[bytes, int] = {}
     for position, each_leaf in leaves.items():
         if (first := first_at.setdefault(each_leaf, position)) != position:
@@ -150,18 +166,17 @@ def open_entries(
     return seen
 
 
-def _placed(
-    given: Iterable[Opened], waiting: Iterable[tuple[bytes, bytes]], first_at: Mapping[bytes, int]
-) -> Iterator[Opened]:
-    """What was given, and of what waits the published, which a crash or a moment keeps from knowing its position."""
+def _placed(given: Iterable[Opened], waiting: Iterable[Waiting], first_at: Mapping[bytes, int]) -> Iterator[Opened]:
+    """What was given, and of what waits the published, which a crash or a moment keeps from knowing its position: none of
+    before what its store remembers, since that is written together."""
     seen = set()
     for each in given:
         seen.add(each.position)
         yield each
-    for salt, entry in waiting:
-        position = first_at.get(commitment(salt, entry))
-        if position is not None and position not in seen:
-            yield Opened(position, salt, entry)
+    for row in waiting:
+        position = first_at.get(commitment(row.salt, row.entry))
+        if position is not None and position >= row.since and position not in seen:
+            yield Opened(position, row.salt, row.entry)
 
 
 def absent(report: Report, seen: set[int], size: int) -> None:
@@ -178,13 +193,13 @@ def folder(
     keys: Sequence[NoteKey] = (),
     witnesses: Sequence[NoteKey] = (),
     given: Iterable[Opened] = (),
-    waiting: Iterable[tuple[bytes, bytes]] = (),
+    waiting: Iterable[Waiting] = (),
     complete: int = 0,
     remembered: Iterable[tuple[str, Checkpoint]] = (),
 ) -> Report:
     """Check a whole folder. `keys`: those known from elsewhere; without, those in the folder, which are its own word.
-    `waiting`: as `open_entries` takes it. `complete`: everything that the stores have was given of so many entries, so that
-    what is missing is missing there. `remembered`: checkpoints that somebody remembers, with a name for who does.
+    `waiting`: entries whose position isn't known yet. `complete`: everything that the stores have was given of so many
+    entries, so that what is missing is missing there. `remembered`: checkpoints that somebody remembers, and who does.
 
     Raises Rejected where there is no log in it.
     """

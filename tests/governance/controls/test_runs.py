@@ -208,6 +208,19 @@ async def test_a_run_that_was_removed_beside_its_entry_is_a_failure(kept: Runs, 
     assert "removed" not in (await kept.judged())["made"].failures[0]
 
 
+@pytest.mark.parametrize("changed", [{"control": "other"}, {"ended_at": None, "ends_by": LATER}])
+async def test_a_failing_run_that_is_called_another_or_said_to_go_on_is_a_failure(
+    kept: Runs, data: Database, changed: dict[str, object]
+) -> None:
+    Registry([Made(PASSED), Other(PASSED)])
+    await kept.run(Made(PASSED), CODE)
+    bad = await kept.run(Made(FAILED), CODE)
+    async with data.transaction(DataUse.SECURITY) as session:
+        await session.execute(update(ControlRun).where(ControlRun.id == bad.id).values(changed))
+    found = (await kept.judged())["made"]
+    assert found.outcome is Outcome.FAILED and "removed from the store or changed" in found.failures[0]
+
+
 async def test_a_clock_that_was_ahead_hides_nothing_that_came_after(
     kept: Runs, data: Database, stores: tuple[Database, KeyStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,6 +266,25 @@ async def test_a_batch_that_somebody_else_staged_is_never_published(stores: Stor
     assert log.folder.sizes()[-1] == 11
 
 
+@pytest.mark.parametrize("position", [None, -1, 10**9])
+async def test_a_position_that_was_taken_away_or_cant_be_is_found(
+    stores: Stores, log: Log, position: int | None
+) -> None:
+    """Also of an entry that waits: it would never be published."""
+    await filled(stores, log)
+    async with stores[0].transaction(DataUse.SECURITY) as session:
+        await session.execute(update(DataEvidence).where(DataEvidence.position == 1).values(position=position))
+    assert (1, 2) in [(each.first, each.end) for each in (await checked(log)).findings]
+    async with stores[0].transaction(DataUse.SECURITY) as session:
+        await session.execute(update(DataEvidence).where(DataEvidence.position == position).values(position=1))
+    [waits] = await add(stores[0])
+    if position is not None:
+        assert await what_is_wrong(log) == ""
+        async with stores[0].transaction(DataUse.SECURITY) as session:
+            await session.execute(update(DataEvidence).where(DataEvidence.id == waits).values(position=position))
+        assert f"for {position}" in await what_is_wrong(log)
+
+
 async def test_what_a_store_lacks_is_found_while_other_entries_wait(stores: Stores, log: Log) -> None:
     await filled(stores, log)
     await add(stores[0])

@@ -18,7 +18,7 @@ from governance.evidence import bundle, verify
 from governance.evidence.entry import commitment
 from governance.evidence.folder import LogFolder
 from governance.evidence.note import NoteKey
-from tests.governance.evidence.made import KEY, ORIGIN, ROOT, Made, make, single_file
+from tests.governance.evidence.made import KEY, ORIGIN, ROOT, SECRET, Made, make, single_file
 from tests.governance.evidence.tampering import changed_bundles, changed_files, changed_rows, file_with
 
 ROUNDS = (1, 39, 200, 16, 1, 42, 1)  # 300: checkpoints just before, at and after a tile is full
@@ -178,3 +178,21 @@ def test_the_single_file_runs_alone(log: Made, tmp_path: Path) -> None:
     assert run(tmp_path / "none.json").returncode == 2
     source = (ROOT / "docs/privacy/verify_log.py").read_text()
     assert "governance" not in source and "router" not in source
+
+
+def test_without_a_checkpoint_of_a_known_key_nothing_fits(log: Made, tmp_path: Path) -> None:
+    """Also of a bundle that holds nothing else."""
+    good = json.loads(bundled(log, tmp_path))
+    for empty in ({"checkpoints": []}, {"checkpoints": [], "leaves": [], "entries": []}):
+        data = json.dumps(good | empty).encode()
+        assert any("no checkpoint" in each.what for each in bundle.check(data, keys=[KEY]).findings)
+        wrong, _ = SINGLE.check(json.loads(data), [str(KEY)], [])
+        assert any("no checkpoint" in each for each in wrong)
+
+
+def test_a_witness_that_was_named_must_have_cosigned(log: Made, tmp_path: Path) -> None:
+    data = bundled(log, tmp_path)
+    named = NoteKey("witness.example", SECRET.public_key().public_bytes_raw(), 4)
+    assert any("isn't cosigned" in each.what for each in bundle.check(data, keys=[KEY], witnesses=[named]).findings)
+    wrong, _ = SINGLE.check(json.loads(data), [str(KEY)], [str(named)])
+    assert any("isn't cosigned" in each for each in wrong)

@@ -138,6 +138,18 @@ async def test_a_row_or_an_entry_that_is_gone_is_found(home: Home, recorded: Rec
     assert any("isn't as the log has it" in each for each in wrong) and any("lack entries" in each for each in wrong)
 
 
+@pytest.mark.parametrize("what", ["acknowledged", "closed"])
+async def test_what_was_said_of_an_incident_without_an_entry_is_found(home: Home, what: str) -> None:
+    other = await opening.report(home.data, "Another.", Severity.HIGH, by="operator")
+    await home.log.advance()
+    assert await home.wrong() == ()
+    async with home.data.engine.begin() as connection:
+        row = update(opening.Incident.__table__).where(opening.Incident.id == other)
+        await connection.execute(row.values({f"{what}_at": clock.now(), f"{what}_by": "legal"}))
+    [found] = await home.wrong()
+    assert "incident has no entry in the log" in found
+
+
 async def test_a_row_without_an_entry_is_found(home: Home) -> None:
     async with home.data.engine.begin() as connection:
         await connection.execute(update(opening.Incident.__table__).values(entry_id=None))
