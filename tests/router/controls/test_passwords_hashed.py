@@ -81,5 +81,9 @@ async def test_a_sample_takes_the_newest_and_some_of_the_rest(stores: Stores, mo
     for _ in range(5):
         await add_person(stores, strong)
     control = PasswordsHashed(stores[0])
-    seen = {(await control.run()).outcome for _ in range(40)}
+    seen: set[Outcome] = set()
+    for _ in range(400):
+        seen.add((await control.run()).outcome)
+        if len(seen) > 1:
+            break
     assert seen == {Outcome.PASSED, Outcome.FAILED}  # the old one isn't always taken, and is sooner or later

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest, NoProviderAllowed
@@ -225,6 +225,7 @@ routes = st.builds(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a machine with other work
 @given(routes, constraints, constraints, constraints)
 def test_merging_admits_exactly_what_each_alone_admits(
     one: Route, first: Constraints, second: Constraints, third: Constraints
