@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
+SKEW: Final = timedelta(minutes=5)
+"""What the clocks of two machines may differ by."""
 _now: Callable[[], datetime] | None = None
 
 

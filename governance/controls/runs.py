@@ -34,7 +34,6 @@ _ENTRIES: Final = 50_000  # the log's newest, that are held against the rows; a 
 _FORGED: Final = "The record of the run isn't what this service signed."
 _DIED: Final = "The run ended without a result: its process died or was stopped."
 _STALE: Final = "It hasn't run for longer than its passes are good for"
-_AHEAD: Final = timedelta(minutes=5)  # what the clocks of two machines may differ by
 _SLACK: Final = timedelta(minutes=1)  # between a run's time limit and what a look from outside takes for dead
 
 
@@ -77,7 +76,7 @@ class Run:
 
     def fresh(self, max_age: Period) -> bool:
         """Whether it is as young as that, and not of a time that is yet to come."""
-        return self.at <= clock.now() + _AHEAD and max_age.after(self.at) > clock.now()
+        return self.at <= clock.now() + clock.SKEW and max_age.after(self.at) > clock.now()
 
 
 class Runs:

@@ -120,6 +120,11 @@ FIELDS: dict[EntryType, dict[str, Field]] = {
 """Every field of a type must be given, and no other."""
 
 
+def stamp(time: datetime) -> str:
+    """An aware time as entries, and what rows say, have it: to the microsecond, RFC 3339."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry, read. `detail` as its JSON has it."""
@@ -134,7 +139,7 @@ class Entry:
     def canonical(self) -> bytes:
         whole: dict[str, Any] = {
             "id": str(self.id),
-            "time": f"{self.time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+            "time": stamp(self.time),
             "type": self.type.value,
             "detail": dict(self.detail),
         }
@@ -174,6 +179,14 @@ def parse(canonical: bytes) -> Entry:
     if entry.canonical != canonical:
         raise ValueError("not canonical")
     return entry
+
+
+def read(canonical: bytes) -> Entry | None:
+    """The same; None of what is no entry."""
+    try:
+        return parse(canonical)
+    except ValueError:
+        return None
 
 
 def row_digest(salt: bytes, said: bytes) -> str:

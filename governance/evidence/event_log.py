@@ -8,6 +8,7 @@ same transaction, once.
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +62,16 @@ def _sha256(data: bytes) -> str:
 def _grown(folder: Path, known: Mapping[str, int]) -> Iterator[Segment]:
     """Segments that aren't as long as what is known of them."""
     for file in events.segments(folder):
-        data = file.read_bytes()
+        with file.open("rb") as lines:
+            line = lines.readline()
+            if not line.endswith(b"\n"):
+                continue
+            first = _sha256(line)
+            start = known.get(first, 0)
+            if os.fstat(lines.fileno()).st_size == start:
+                continue  # closed segments are many, and needn't be read each time
+            data = line + lines.read()
         whole = data[: data.rfind(b"\n") + 1]
-        if not whole:
-            continue
-        first = _sha256(whole[: whole.index(b"\n") + 1])
-        start = known.get(first, 0)
         if len(whole) != start:
             # One that is shorter was put back from an older copy: nothing of it is new, and `differences` finds it.
             yield Segment(first, start, len(whole), _sha256(whole), tuple(whole[start:].splitlines()))

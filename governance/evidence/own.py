@@ -11,7 +11,7 @@ from governance.datamap import Store
 from governance.errors import Conflict
 from governance.evidence import pending, verify
 from governance.evidence.checkpoint import Checkpoint
-from governance.evidence.entry import Entry, EntryType, Opened, parse
+from governance.evidence.entry import Entry, EntryType, Opened, read
 from governance.evidence.log import Log
 from governance.evidence.note import NoteKey
 from governance.evidence.rows import Recorded
@@ -116,9 +116,6 @@ def _restores(rows: Sequence[Opened]) -> Iterator[tuple[int, Entry]]:
     marks = [each.value.encode() for each in _RESTORED]
     for row in rows:
         if any(mark in row.entry for mark in marks):
-            try:
-                entry = parse(row.entry)
-            except ValueError:
-                continue  # found already
-            if entry.type in _RESTORED:
+            entry = read(row.entry)
+            if entry is not None and entry.type in _RESTORED:
                 yield row.position, entry

@@ -8,7 +8,7 @@ the pseudonym to anybody.
 import hashlib
 import hmac
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped
 from governance import clock
 from governance.datamap import AtRest, Base, DataUse, KeysBase, LegalBasis, OnErasure, Store, declared, impersonal
 from governance.db import Database
-from governance.evidence.entry import SALT_BYTES, Entry, EntryType, Opened, checked, parse, row_digest
+from governance.evidence.entry import SALT_BYTES, Entry, EntryType, Opened, checked, parse, read, row_digest
 from governance.ids import NIL, in_lists, uuid7
 from governance.vault import columns
 from governance.vault.columns import SealedType
@@ -243,23 +243,9 @@ async def newest(store: Store, db: Database, limit: int) -> list[tuple[int | Non
         rows = list(await session.execute(waits.limit(limit)))
         placed = query.where(table.position.is_not(None)).order_by(table.position.desc())
         rows += await session.execute(placed.limit(limit - len(rows)))
-        return [(row.position, entry) for row in rows if (entry := _read(row.entry)) is not None]
-
-
-def _read(canonical: bytes) -> Entry | None:
-    """None of what is no entry: who checks the log finds it."""
-    try:
-        return parse(canonical)
-    except ValueError:
-        return None
-
-
-async def of_ids(store: Store, db: Database, entry_ids: Collection[UUID]) -> dict[UUID, Entry]:
-    """A store's entries of these ids, as far as they are there."""
-    table = ROWS[store]
-    async with db.session(DataUse.SECURITY) as session:
-        rows = await session.execute(select(table.id, table.entry).where(table.id.in_(entry_ids)))
-        return {row.id: parse(row.entry) for row in rows}
+        return [
+            (row.position, entry) for row in rows if (entry := read(row.entry)) is not None
+        ]  # `verify` finds the rest
 
 
 async def of_subject(store: Store, db: Database, keys: KeyStore, subject_id: UUID) -> list[Entry]:

@@ -7,7 +7,7 @@ compare them, and who sees the log alone learns nothing. Columns about people ar
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from governance.datamap import DataUse
 from governance.db import Database
 from governance.evidence import pending
-from governance.evidence.entry import Entry, EntryType, parse, row_digest
+from governance.evidence.entry import Entry, EntryType, read, row_digest, stamp
 from governance.evidence.pending import DataEvidence
 from governance.ids import in_lists
 
@@ -85,14 +85,10 @@ class Recorded:
 
     def _fits(self, row: Any, entries: Mapping[UUID, "_Held"]) -> bool:
         held = entries.get(getattr(row, self.entry))
-        if held is None:
+        entry = read(held.entry) if held is not None else None
+        if held is None or entry is None:
             return False
-        try:
-            entry = parse(held.entry)
-        except ValueError:
-            return False
-        told = entry.detail.get("row")
-        return entry.type is self.type and isinstance(told, str) and told == row_digest(held.salt, self._said(row))
+        return entry.type is self.type and entry.detail.get("row") == row_digest(held.salt, self._said(row))
 
     def _said(self, row: Any) -> bytes:
         names = self.columns or tuple(
@@ -113,7 +109,7 @@ class _Held:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        return stamp(value)
     if isinstance(value, date):
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
-
 from governance import clock
 from governance.datamap import DataUse
 from governance.db import Database
@@ -18,7 +16,6 @@ from governance.incidents.notice import Told
 from governance.incidents.opening import locked
 from governance.incidents.record import Record, State
 from governance.mail import outbox
-from governance.mail.outbox import OutboxMail
 from governance.vault.keys import KeyStore
 
 _REMINDER: Final = "incident-due"
@@ -58,9 +55,7 @@ async def unreminded(db: Database, record: Record, people: list[UUID]) -> list[U
     if word is None:
         return []
     keys = {_key(record, word, person): person for person in people}
-    async with db.session(DataUse.NOTICES) as session:
-        query = select(OutboxMail.idempotency_key).where(OutboxMail.idempotency_key.in_(keys))
-        known = set(await session.scalars(query))
+    known = await outbox.queued(db, keys)
     return [person for key, person in keys.items() if key not in known]
 
 

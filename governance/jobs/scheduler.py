@@ -24,7 +24,6 @@ from governance.period import Period
 
 logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of each tick that a slow store makes late
 _TICK: Final = "tick"
-_AHEAD: Final = timedelta(minutes=5)  # what the clocks of two machines may differ by
 _BACKOFF: Final = timedelta(minutes=1)  # after the first failure; doubles up to the job's own interval
 
 
@@ -46,7 +45,7 @@ class Job:
         """When it is due where its row says `at`: now, where that is later than it could have been set to. A clock that was
         ahead for a while, or a row that was changed, would silence the job for good."""
         now = clock.now()
-        return now if at > max(self.every.after(now), now + self.first_after) + _AHEAD else at
+        return now if at > max(self.every.after(now), now + self.first_after) + clock.SKEW else at
 
 
 class Jobs:

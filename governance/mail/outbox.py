@@ -3,7 +3,7 @@
 Without a configured sender mails stay here; `valueapi outbox list|show` reads them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -176,6 +176,13 @@ async def _with_key(session: AsyncSession, idempotency_key: str, subject_id: UUI
     if (found.subject_id, found.template) != (subject_id, template):
         raise Conflict("Another mail has this idempotency key.")
     return cast(UUID, found.id)
+
+
+async def queued(db: Database, idempotency_keys: Collection[str]) -> set[str]:
+    """Those of the keys under which a mail was queued, whatever became of it."""
+    query = select(OutboxMail.idempotency_key).where(OutboxMail.idempotency_key.in_(idempotency_keys))
+    async with db.session(DataUse.NOTICES) as session:
+        return set(await session.scalars(query))
 
 
 async def deliver(db: Database, sender: MailSender, *, limit: int = 50) -> Delivered:

@@ -31,7 +31,7 @@ class Verified:
 
 async def sign_events(keys: KeyStore, folder: Path) -> None:
     """Sign what is emitted from now on, and leave the public key beside the log."""
-    key = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
+    key = await _key(keys)
     public, text = folder / PUBLIC, base64.b64encode(key.public_key().public_bytes_raw()).decode()
     # Every command comes by here: a file that is right already isn't written to under who reads it.
     if not (public.exists() and text in public.read_text().split()):
@@ -42,13 +42,17 @@ async def sign_events(keys: KeyStore, folder: Path) -> None:
 
 async def checker(keys: KeyStore) -> Callable[[bytes], bool]:
     """Tells whether a line is one that the key store's own key signed; what lies in `events.pub` doesn't count."""
-    public = Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret).public_key()
+    public = (await _key(keys)).public_key()
 
     def is_ours(line: bytes) -> bool:
         plain, signature = events.split(line)
         return signature is not None and _fits(public, signature, plain)
 
     return is_ours
+
+
+async def _key(keys: KeyStore) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes((await keys.service_key(KEY)).secret)
 
 
 def verify(folder: Path) -> Verified:

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
-
 from governance.datamap import DataUse
 from governance.errors import KeyGone, NotFound, UseRefused
 from governance.mail import outbox
-from governance.mail.outbox import OutboxMail
 from governance.vault.purpose import Actor, Bulk, states
 from policies import announcements, versions
 from policies.versions import PolicyVersion
@@ -41,7 +38,7 @@ async def _announce(stores: Stores, version: PolicyVersion) -> None:
     values, told, untold, after = await _values(stores, version), 0, 0, None
     while people := await person.confirmed(stores.data, after, _PAGE):
         keys = {_key(version, subject_id): subject_id for _, subject_id in people}
-        have = await _queued(stores, list(keys))
+        have = await outbox.queued(stores.data, keys)
         told += len(have)
         for key, subject_id in keys.items():
             if key not in have:
@@ -59,12 +56,6 @@ async def _tell(stores: Stores, subject_id: UUID, values: Mapping[str, str], key
     except (NotFound, UseRefused, KeyGone):
         return False  # erased or restricted since
     return mail is not None
-
-
-async def _queued(stores: Stores, keys: list[str]) -> set[str]:
-    query = select(OutboxMail.idempotency_key).where(OutboxMail.idempotency_key.in_(keys))
-    async with stores.data.session(DataUse.NOTICES) as session:
-        return set(await session.scalars(query))
 
 
 async def _values(stores: Stores, version: PolicyVersion) -> dict[str, str]:

@@ -52,8 +52,10 @@ def draft(
 ) -> None:
     """Write a folder to begin a new version with: what is in force now, under the new name. Nothing is kept yet."""
 
+    settings = Settings.load()
+
     async def read() -> Version:
-        async with opened(Settings.load()) as stores:
+        async with opened(settings) as stores:
             await seeded(stores)
             now = await versions.in_force(stores.data, known_series(series))
             if now is None:
@@ -63,7 +65,7 @@ def draft(
     if not folders.NAME.fullmatch(version):
         raise Rejected("A version is named by year and month, as 2027-01; day and number may follow.", field="version")
     found = asyncio.run(read())
-    soon = Period.parse(Settings.load().policy_notice).after(clock.now()).date()
+    soon = _notice(settings).after(clock.now()).date()
     front = {"version": version, "effective": soon.isoformat(), "summary": "TO BE WRITTEN"}
     text = found.files[TEXT].decode()
     for name, value in front.items():
@@ -125,7 +127,7 @@ def submit(series: Series, version: VersionName, by: By, password_file: Password
         await seeded(stores)
         blocks = await _blocks(stores, found)
         if not blocks:
-            await drafts.submit(stores.data, found, who, _notice())
+            await drafts.submit(stores.data, found, who, _notice(stores.settings))
         return blocks
 
     if blocks := _as(by, password_file, write):
@@ -164,7 +166,7 @@ def publish(
 
     async def write(stores: Stores, _who: UUID, role: Role) -> Version:
         await seeded(stores)
-        found = await drafts.publish(stores.data, known_series(series), version, role.value, _notice())
+        found = await drafts.publish(stores.data, known_series(series), version, role.value, _notice(stores.settings))
         await stores.log.advance()
         return found
 
@@ -248,5 +250,5 @@ async def _blocks(stores: Stores, version: Version) -> list[str]:
     return blocks
 
 
-def _notice() -> Period:
-    return Period.parse(Settings.load().policy_notice)
+def _notice(settings: Settings) -> Period:
+    return Period.parse(settings.policy_notice)
