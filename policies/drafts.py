@@ -100,6 +100,8 @@ async def keep(db: Database, version: Version, by: UUID) -> None:
     Raises Conflict where it was published, or is submitted or approved: what is being approved doesn't change.
     """
     async with db.transaction(_USE) as session:
+        if await versions.published(session, version.series, version.version):
+            raise Conflict(f"{version.name} is published, and isn't changed any more.")
         row = await _row(session, version.series, version.version)
         if row is None:
             row = PolicyDraft(id=uuid7(), series=version.series, version=version.version)
@@ -108,9 +110,8 @@ async def keep(db: Database, version: Version, by: UUID) -> None:
                 raise Conflict("Somebody else keeps a draft of that name at this moment: try again.")
         elif row.stage not in (Stage.DRAFT, Stage.WITHDRAWN):
             raise Conflict(f"{version.name} is {row.stage}: withdraw it first.")
-        elif await versions.published(session, version.series, version.version):
-            raise Conflict(f"{version.name} is published, and isn't changed any more.")
-        _written(row, version, by)
+        else:
+            _written(row, version, by)
         await session.execute(delete(PolicyDraftFile).where(PolicyDraftFile.draft_id == row.id))
         session.add_all(
             PolicyDraftFile(id=uuid7(), draft_id=row.id, name=name, content=data)

@@ -109,6 +109,14 @@ async def test_no_step_is_skipped(db: Database, terms: Version) -> None:
     assert len(await versions.history(db, "terms")) == 1
 
 
+async def test_what_ships_is_published_and_is_no_draft(db: Database) -> None:
+    [ships] = versions.shipped()
+    await versions.seed(db, [ships])
+    with pytest.raises(Conflict, match="is published, and isn't changed"):
+        await drafts.keep(db, ships, WRITER)
+    assert await drafts.listed(db) == []
+
+
 async def test_a_draft_that_was_changed_since_is_not_what_was_checked_or_approved(
     db: Database, terms: Version, made: Made
 ) -> None:
